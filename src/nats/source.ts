@@ -1,0 +1,300 @@
+import { toBridgeError } from '../core/errors.ts'
+import type { NatsInlet, Refusal, StreamPosition } from '../core/lanes.ts'
+import type { MessageView } from '../core/message-view.ts'
+import type { Clock, Logger } from '../core/ports.ts'
+import { type ConsumerPlan, DurableConsumer, PULL_EXPIRES_MS } from './consumer.ts'
+import { type HeaderReader, headerOf, statusOf } from './headers.ts'
+import { type NatsSink, readAnswer } from './sink.ts'
+import type { ApiRequest } from './streams.ts'
+import { FIRST_SID, type NatsTap, type NatsTapHost } from './tap.ts'
+
+/** What the source hands over to. */
+export interface NatsHandler {
+  onAnswer(slot: number, refusal: Refusal | undefined): void
+  /** @param subscription index + 1 */
+  onLive(view: MessageView, subscription: number): void
+  onStream(view: MessageView, position: StreamPosition, route: number): void
+  onPong(position: number): void
+  onBatchEnd(): void
+  onDrain(): void
+  /** How many messages may be fetched, what has been asked for included. */
+  room(): number
+  /** The user may not publish to this subject. */
+  onDenied(subject: string): void
+}
+
+export interface NatsSourceDeps {
+  readonly sink: NatsSink
+  readonly headers: HeaderReader
+  readonly api: ApiRequest
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Subject prefix of our own for what consumers send, without the last dot. */
+  readonly inbox: string
+  readonly windowBytes: number
+  handler: NatsHandler
+}
+
+/** Our subscription numbers: the answers, then one per wildcard, then one per consumer. */
+const ANSWERS = 0
+const FIRST_CONSUMER = 10_000
+const SYNC_AGAIN_MS = 1_000
+
+/**
+ * The reading end of the NATS connection: subscriptions of the routes, the answers to what the sink
+ * published, and the durable consumers.
+ */
+export class NatsSource implements NatsInlet, NatsTapHost {
+  readonly #deps: NatsSourceDeps
+  #tap: NatsTap | undefined
+  /** Wildcards by index; `undefined` where a stream brings everything the wildcard would. */
+  #wildcards: readonly (string | undefined)[] = []
+  #consumers: DurableConsumer[] = []
+  /** Consumers being synchronized, and those that wait to be. */
+  readonly #syncing = new Set<DurableConsumer>()
+  /** Why consumers are not in step, by name. */
+  readonly #trouble = new Map<DurableConsumer, string>()
+  /** Subjects the user may not subscribe to. */
+  readonly #denied = new Set<string>()
+
+  constructor(deps: NatsSourceDeps) {
+    this.#deps = deps
+  }
+
+  /** A new connection took the place of the old one; `undefined` when there is none. */
+  attach(tap: NatsTap | undefined): void {
+    this.#tap = tap
+    for (const consumer of this.#consumers) consumer.ready = false
+    this.#denied.clear()
+    if (tap === undefined) return
+    const lines = [`SUB ${this.#deps.sink.answers} ${FIRST_SID + ANSWERS}\r\n`]
+    this.#wildcards.forEach((wildcard, index) => {
+      if (wildcard !== undefined) lines.push(subscribe(wildcard, index + 1))
+    })
+    for (const consumer of this.#consumers) lines.push(this.#subscribeConsumer(consumer))
+    tap.write(Buffer.from(lines.join('')))
+    for (const consumer of this.#consumers) this.#synchronize(consumer)
+  }
+
+  /** Sets what to listen to; only differences are written. */
+  subscribe(wildcards: readonly (string | undefined)[]): void {
+    const before = this.#wildcards
+    this.#wildcards = wildcards
+    const count = Math.max(before.length, wildcards.length)
+    for (let index = 0; index < count; index++) {
+      if (before[index] === wildcards[index]) continue
+      const wildcard = wildcards[index]
+      if (before[index] !== undefined) this.#write(`UNSUB ${FIRST_SID + index + 1}\r\n`)
+      if (wildcard !== undefined) this.#write(subscribe(wildcard, index + 1))
+    }
+  }
+
+  /** Sets the streams to read; a consumer that stays keeps its place. */
+  consume(plans: readonly ConsumerPlan[]): void {
+    const kept = new Map(this.#consumers.map((consumer) => [keyOf(consumer.plan), consumer]))
+    const wanted = new Set(plans.map(keyOf))
+    for (const consumer of this.#consumers) {
+      if (wanted.has(keyOf(consumer.plan))) continue
+      this.#write(`UNSUB ${sidOf(consumer)}\r\n`)
+      this.#trouble.delete(consumer)
+      consumer.ready = false
+    }
+    const next = Math.max(-1, ...this.#consumers.map(({ index }) => index)) + 1
+    let added = 0
+    this.#consumers = plans.map((plan) => {
+      const old = kept.get(keyOf(plan))
+      return old ?? this.#add(new DurableConsumer(next + added++, plan))
+    })
+  }
+
+  get consumers(): readonly DurableConsumer[] {
+    return this.#consumers
+  }
+
+  /** Why the side cannot deliver everything although connected. */
+  get reasons(): string[] {
+    return [
+      ...[...this.#denied].map((subject) => `subscribing to '${subject}' is not permitted`),
+      ...this.#consumers
+        .filter(({ ready }) => !ready)
+        .map((c) => this.#trouble.get(c) ?? `reading stream '${c.plan.stream}' is being set up`),
+    ]
+  }
+
+  onMessage(subscription: number, view: MessageView): void {
+    const { handler, sink, headers } = this.#deps
+    if (subscription === ANSWERS) handler.onAnswer(sink.slotOf(view), readAnswer(view))
+    else if (subscription < FIRST_CONSUMER) {
+      headers.read(view)
+      handler.onLive(view, subscription)
+    } else this.#onConsumer(subscription - FIRST_CONSUMER, view)
+  }
+
+  /** Source: nats-server's `Permissions Violation for Publish to "subject"`. */
+  onServerError(text: string): void {
+    const denied = /Permissions Violation for (Publish|Subscription) to "([^"]+)"/i.exec(text)
+    if (denied === null) return
+    if (denied[1]?.toLowerCase() === 'publish') this.#deps.handler.onDenied(denied[2] as string)
+    else this.#denied.add(denied[2] as string)
+  }
+
+  onBatchEnd(): void {
+    this.#deps.handler.onBatchEnd()
+  }
+
+  onPong(position: number): void {
+    this.#deps.handler.onPong(position)
+  }
+
+  onDrain(): void {
+    this.#deps.handler.onDrain()
+  }
+
+  maxMessage(): number {
+    return this.#deps.sink.serverMaxPayload + 64 * 1024
+  }
+
+  settled(index: number, epoch: number, stream: number, sequence: number): void {
+    const consumer = this.#consumers.find((one) => one.index === index)
+    const ack = consumer?.settle(epoch, stream, sequence)
+    if (ack !== undefined && consumer?.ready === true) this.#write(ack)
+  }
+
+  refill(): void {
+    if (this.#tap === undefined || this.#consumers.length === 0) return
+    const share = this.#consumers.length
+    let room = this.#deps.handler.room()
+    for (const consumer of this.#consumers) room -= consumer.asked
+    for (const consumer of this.#consumers) {
+      const most = Math.ceil((room + consumer.asked) / share)
+      const batch = Math.min(room, most - consumer.asked)
+      // in halves: neither a request per message nor a pause between two
+      if (!consumer.ready || batch < 1 || consumer.asked > most / 2) continue
+      room -= batch
+      consumer.heardAt = this.#deps.clock.monotonic()
+      const bytes = Math.max(
+        this.#deps.sink.serverMaxPayload + 64 * 1024,
+        Math.floor(this.#deps.windowBytes / 2 / share),
+      )
+      this.#write(consumer.pull(this.#inboxOf(consumer), batch, bytes))
+    }
+  }
+
+  hold(on: boolean): void {
+    if (on) this.#tap?.pause()
+    else this.#tap?.unpause()
+  }
+
+  /** Looks for pulls the server forgot; call about once a second. */
+  tick(): void {
+    const now = this.#deps.clock.monotonic()
+    for (const consumer of this.#consumers) {
+      if (
+        consumer.ready &&
+        consumer.asked > 0 &&
+        now - consumer.heardAt > PULL_EXPIRES_MS + 5_000
+      ) {
+        this.#synchronize(consumer)
+      }
+    }
+    this.refill()
+  }
+
+  #add(consumer: DurableConsumer): DurableConsumer {
+    if (this.#tap !== undefined) {
+      this.#write(this.#subscribeConsumer(consumer))
+      this.#synchronize(consumer)
+    }
+    return consumer
+  }
+
+  #onConsumer(index: number, view: MessageView): void {
+    const consumer = this.#consumers.find((one) => one.index === index)
+    if (consumer === undefined) return
+    consumer.heardAt = this.#deps.clock.monotonic()
+    if (view.replyEnd === view.replyStart) {
+      this.#onStatus(consumer, view)
+      return
+    }
+    const wasReady = consumer.ready
+    const position = consumer.number(view)
+    if (position === undefined) {
+      if (wasReady) this.#synchronize(consumer)
+      return
+    }
+    this.#deps.headers.read(view)
+    this.#deps.handler.onStream(view, position, consumer.plan.route)
+  }
+
+  /** The end of a pull: 404 and 408 are its ordinary ends, 409 may mean that the consumer is gone. */
+  #onStatus(consumer: DurableConsumer, view: MessageView): void {
+    const status = statusOf(view)
+    if (status === 0 || status === 100) return
+    const left = Number(headerOf(view, 'Nats-Pending-Messages') ?? consumer.asked)
+    consumer.asked = Math.max(0, consumer.asked - left)
+    const text = view.buffer.latin1Slice(view.headStart, view.headEnd)
+    const ordinary = status === 404 || status === 408 || text.includes('MaxBytes')
+    if (!ordinary && !text.includes('Batch Completed')) this.#synchronize(consumer)
+  }
+
+  #synchronize(consumer: DurableConsumer): void {
+    consumer.ready = false
+    if (this.#syncing.has(consumer)) return
+    this.#syncing.add(consumer)
+    const tap = this.#tap
+    consumer
+      .synchronize(this.#deps.api)
+      .then(() => this.#trouble.delete(consumer))
+      .catch((error: unknown) => {
+        consumer.ready = false
+        const failure = toBridgeError(error, 'NATS_CONSUMER')
+        this.#trouble.set(consumer, `${failure.message} (${failure.code})`)
+        if (this.#tap !== undefined && this.#tap === tap) {
+          this.#deps.logger.failure(failure, 'consumer not in step')
+        }
+      })
+      .finally(() => this.#synchronized(consumer, tap))
+      .catch((error: unknown) =>
+        this.#deps.logger.failure(toBridgeError(error), 'consumer failed', 'error'),
+      )
+  }
+
+  #synchronized(consumer: DurableConsumer, tap: NatsTap | undefined): void {
+    this.#syncing.delete(consumer)
+    if (this.#tap === undefined || !this.#consumers.includes(consumer)) return
+    if (this.#tap !== tap) this.#synchronize(consumer)
+    else if (consumer.ready) {
+      const ack = consumer.acknowledgement()
+      if (ack !== undefined) this.#write(ack)
+      this.refill()
+    } else {
+      this.#deps.clock.after(SYNC_AGAIN_MS, () => {
+        if (this.#tap === tap && !consumer.ready) this.#synchronize(consumer)
+      })
+    }
+  }
+
+  #inboxOf(consumer: DurableConsumer): string {
+    return `${this.#deps.inbox}.${consumer.index}`
+  }
+
+  #subscribeConsumer(consumer: DurableConsumer): string {
+    return `SUB ${this.#inboxOf(consumer)} ${sidOf(consumer)}\r\n`
+  }
+
+  #write(command: string): void {
+    this.#tap?.write(Buffer.from(command))
+  }
+}
+
+function subscribe(wildcard: string, subscription: number): string {
+  return `SUB ${wildcard} ${FIRST_SID + subscription}\r\n`
+}
+
+function sidOf(consumer: DurableConsumer): number {
+  return FIRST_SID + FIRST_CONSUMER + consumer.index
+}
+
+function keyOf(plan: ConsumerPlan): string {
+  return JSON.stringify([plan.stream, plan.name, plan.filters])
+}
