@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { BridgeConfig, RouteConfig } from './core/config.ts'
+import type { DecisionListener } from './core/decision.ts'
 import { BridgeError, type Problem } from './core/errors.ts'
 import { type Clock, LinkReport, type Logger, type Part } from './core/ports.ts'
 import type { BridgeReport, BridgeState, ExpiryReport } from './core/status.ts'
@@ -96,6 +97,11 @@ export class Bridge implements Part {
     this.#nats.retryNow()
   }
 
+  /** Tells the listener what is decided about each message from now on; undefined ends that. */
+  tap(listener: DecisionListener | undefined): void {
+    this.#flows.tap(listener)
+  }
+
   /** Port the embedded broker listens on; undefined without one. */
   get embeddedPort(): number | undefined {
     return this.#embedded?.port
@@ -181,9 +187,11 @@ export class Bridge implements Part {
 
   #makeMqtt(): MqttSide {
     const embedded = this.#embedded
+    const { mqtt } = this.#config
     const handler: MqttSideHandler = {
       isAccepting: () => this.#flows.toNats.accepting,
       onMessage: (view) => this.#flows.toNats.onMessage(view),
+      onOversize: (view, length) => this.#flows.toNats.onOversize(view, length),
       onBatchEnd: () => this.#flows.toNats.onBatchEnd(),
       onAcknowledged: (slot, refusal) => this.#flows.toMqtt.tracked.onAcknowledged(slot, refusal),
       onAcknowledgementsEnd: () => this.#flows.toMqtt.onAcknowledgementsEnd(),
@@ -192,7 +200,9 @@ export class Bridge implements Part {
       onDown: () => this.#flows.toMqtt.onMqttDown(),
       subscriptions: (facts) => this.#filters(facts),
     }
-    return new MqttSide(this.#config.mqtt, {
+    // the embedded broker speaks 3.1.1 only
+    const config = embedded === undefined ? mqtt : { ...mqtt, protocolVersion: 4 as const }
+    return new MqttSide(config, {
       logger: this.#deps.log('mqtt'),
       clock: this.#deps.clock,
       report: this.#links.mqtt,

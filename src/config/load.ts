@@ -1,6 +1,6 @@
 import { dirname, resolve as resolvePath } from 'node:path'
 import process from 'node:process'
-import type { BridgeConfig } from '../core/config.ts'
+import type { BridgeConfig, RouteConfig } from '../core/config.ts'
 import type { Problem } from '../core/errors.ts'
 import { type Checks, checkCredentials, type Resolve } from './auth.ts'
 import { buildConfig, checkTls } from './build.ts'
@@ -20,6 +20,10 @@ export interface ConfigInput {
   /** Settings by path (`log.level`), as text. */
   readonly flags?: Readonly<Record<string, unknown>>
   readonly env: NodeJS.ProcessEnv
+  /** Mistakes in routes that are well written, such as a prefix that cannot go with the pattern. */
+  readonly checkRoutes?: (
+    routes: readonly RouteConfig[],
+  ) => readonly Pick<Problem, 'path' | 'text'>[]
   /** Folder that relative paths count from; that of the process unless told. */
   readonly cwd?: string
 }
@@ -78,6 +82,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   }
   checkCredentials(checks)
   checkTls(checks)
+  checkRoutes(checks, input)
   if (problems.length > 0) throw invalidConfig(sortProblems(problems))
 
   const fileFolder = file === undefined ? cwd : dirname(file)
@@ -92,6 +97,11 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
     sources: SETTING_PATHS.map((path) => ({ path, source: sources.of(path) })),
     sourceOf: (path) => sources.of(path),
   }
+}
+
+function checkRoutes({ values, report }: Checks, input: ConfigInput): void {
+  if (values.routes === undefined) return
+  for (const { path, text } of input.checkRoutes?.(values.routes) ?? []) report(path, text)
 }
 
 function deepFreeze<T>(value: T): T {

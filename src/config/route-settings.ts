@@ -85,8 +85,8 @@ export const ROUTE_SETTINGS = {
     'as fast as it goes',
   ),
   onConflict: setting(
-    choice(['newest', 'mqtt', 'nats']),
-    'newest',
+    choice(['mqtt', 'nats', 'newest']),
+    'mqtt',
     'Which retained value wins when both sides changed it.',
   ),
 }

@@ -129,7 +129,7 @@ export class FrameSplitter {
       this.#rest = grown
     } else if (this.#have === 0 && this.#rest.length > REST_KEPT && need < REST_KEPT) {
       // one huge frame must not hold its memory for ever
-      this.#rest = Buffer.allocUnsafeSlow(REST_BYTES)
+      this.#rest = Buffer.allocUnsafeSlow(Math.max(need, REST_BYTES))
     }
     chunk.copy(this.#rest, this.#have, from, to)
     this.#have = need

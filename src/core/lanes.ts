@@ -18,7 +18,7 @@ export interface Outlet<Target> {
   prepare(address: string): Target
   /**
    * Appends the frame of a message to `frames`.
-   * @param slot index in the window, told to the far side so that its answer names it; -1 for none
+   * @param slot number the window gave it, told to the far side so that its answer names it; -1 for none
    * @param qos on the far side
    */
   encode(view: MessageView, target: Target, slot: number, qos: number): void

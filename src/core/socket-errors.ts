@@ -72,6 +72,9 @@ const TLS: Readonly<Record<string, Meaning>> = {
   ERR_SSL_TLSV1_ALERT_DECODE_ERROR: handshake('the peer could not read the handshake'),
 }
 
+/** All of them; a map, since a code may be any text. */
+const MEANINGS: ReadonlyMap<string, Meaning> = new Map(Object.entries({ ...SYSTEM, ...TLS }))
+
 /** What Node says, with code ECONNRESET, when the peer hangs up before TLS is agreed. */
 const HUNG_UP = 'before secure TLS connection'
 
@@ -115,7 +118,7 @@ function meaningOf(error: object): Meaning | undefined {
   if (code === 'ECONNRESET' && textOf(error, 'message').includes(HUNG_UP)) {
     return handshake('the peer hung up during the handshake')
   }
-  return SYSTEM[code] ?? TLS[code] ?? familyOf(code, textOf(error, 'reason'))
+  return MEANINGS.get(code) ?? familyOf(code, textOf(error, 'reason'))
 }
 
 /** The codes of OpenSSL are too many to list: the rest is told by its prefix and OpenSSL's own words. */

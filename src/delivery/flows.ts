@@ -1,4 +1,5 @@
 import type { BridgeConfig, Direction, RouteConfig } from '../core/config.ts'
+import type { DecisionListener } from '../core/decision.ts'
 import type { MqttInlet, NatsInlet, Outlet } from '../core/lanes.ts'
 import type { Clock, Logger } from '../core/ports.ts'
 import type { FlowReport, RouteReport } from '../core/status.ts'
@@ -14,6 +15,7 @@ import {
   StreamCover,
   type StreamCoverDeps,
 } from './stream-cover.ts'
+import { tapped } from './tapped.ts'
 
 /** A stream that does not answer is believed gone after this many tries, about a quarter of a minute. */
 const NO_STREAM_TRIES = 8
@@ -94,6 +96,13 @@ export class Flows<NatsTarget, MqttTarget> {
     this.toNats.onNatsUp()
   }
 
+  /** Tells the listener of each decision from now on; undefined ends that. */
+  tap(listener: DecisionListener | undefined): void {
+    const hook = listener === undefined ? undefined : tapped(listener)
+    this.toNats.tapped = hook
+    this.toMqtt.tapped = hook
+  }
+
   /** Takes no more; what is in flight is still settled. */
   drain(): void {
     this.toNats.drain()
@@ -154,7 +163,7 @@ export class Flows<NatsTarget, MqttTarget> {
   }
 
   #onNoStream(subject: string, name: string, tries: number): NoStreamVerdict {
-    this.#deps.nats.lookAtStreams()
+    if (Number.isFinite(tries)) this.#deps.nats.lookAtStreams()
     if (this.cover.streamOf(subject) !== undefined || tries < NO_STREAM_TRIES) return 'retry'
     const route = this.#deps.config.routes.find((one) => one.name === name)
     // nobody listens to the subject either, which is all that a confirmed delivery can find out

@@ -5,6 +5,7 @@ import type { FlowReport } from '../core/status.ts'
 import { HoldTimes } from './hold-times.ts'
 import { NatsWindow, type NatsWindowDeps } from './nats-window.ts'
 import { Mode, type Plan, PlanCache } from './plans.ts'
+import type { Tapped } from './tapped.ts'
 
 export interface MqttToNatsDeps<Target> extends NatsWindowDeps<Target> {
   /** Decides what becomes of a topic; asked once per topic, then cached. */
@@ -25,8 +26,10 @@ export class MqttToNats<Target> implements MqttHandler {
   readonly #deps: MqttToNatsDeps<Target>
   readonly #plans = new PlanCache<Plan<Target>>()
   readonly #held = new HoldTimes()
-  /** False until it is known which streams there are: before that nobody can say what a message needs. */
-  accepting = false
+  /** It is known which streams there are: before that nobody can say what a message needs. */
+  #informed = false
+  /** Set while somebody watches what is decided. */
+  tapped: Tapped | undefined
   /** Reading was stopped and is to be released. */
   #stopped = false
   #draining = false
@@ -39,12 +42,33 @@ export class MqttToNats<Target> implements MqttHandler {
     this.tracked = new NatsWindow(deps, deps.windowLimit, deps.windowBytes)
   }
 
+  /** Whether messages may be handed over now. */
+  get accepting(): boolean {
+    return this.#draining || (this.#informed && !this.tracked.window.full)
+  }
+
   onMessage(view: MessageView): boolean {
+    if (this.#isLeft(view)) return true
     if (!this.#inBatch) this.#beginBatch()
     const plan = this.#plan(view)
     // of several copies that a broker sends for overlapping filters, one is the message
     const copy = plan.owner !== 0 && view.subscription !== 0 && view.subscription !== plan.owner
-    this.#receive(view, plan, copy)
+    if (this.tapped === undefined) this.#receive(view, plan, copy)
+    else this.tapped(view, plan, () => this.#receive(view, plan, copy))
+    return !this.tracked.window.full
+  }
+
+  /**
+   * A message of which only the head is there: its packet is above the largest one taken.
+   * @param length of the packet, bytes
+   */
+  onOversize(view: MessageView, length: number): boolean {
+    if (this.#isLeft(view)) return true
+    if (!this.#inBatch) this.#beginBatch()
+    const plan = this.#plan(view)
+    plan.books.received[view.qos] = (plan.books.received[view.qos] as number) + 1
+    plan.books.receivedBytes += length
+    this.#refuse(view, plan, 'tooLarge', `${length} bytes, above mqtt.maxPacketSize`)
     return !this.tracked.window.full
   }
 
@@ -54,8 +78,10 @@ export class MqttToNats<Target> implements MqttHandler {
     if (outlet.frames.pending) outlet.frames.flush((bytes) => outlet.write(bytes))
     this.tracked.written()
     this.tracked.release()
-    const stop = this.tracked.window.full || (outlet.up && outlet.blocked) || this.#draining
-    if (stop) this.#held.begin(this.#cause(), this.#deps.clock.monotonic())
+    const stop = this.#mustWait
+    const now = this.#deps.clock.monotonic()
+    if (stop) this.#held.begin(this.#cause(), now)
+    else this.#held.end(now)
     this.#stopped = stop
     return !stop
   }
@@ -68,10 +94,10 @@ export class MqttToNats<Target> implements MqttHandler {
   /** NATS is there (again) and its streams are known: what waits goes out. */
   onNatsUp(): void {
     this.#plans.clear()
-    const first = !this.accepting
-    this.accepting = true
+    const first = !this.#informed
+    this.#informed = true
+    this.tracked.onStreams()
     if (first) this.#deps.inlet.release()
-    this.tracked.sendAgain()
     this.onAnswersEnd()
     this.#goOn()
   }
@@ -105,9 +131,13 @@ export class MqttToNats<Target> implements MqttHandler {
     }
   }
 
-  /** Takes no more; what is in flight is still settled. */
+  /**
+   * Takes no more; what is in flight is still settled. Reading goes on, because the broker's acknowledgements
+   * for the other direction lie between its messages.
+   */
   drain(): void {
     this.#draining = true
+    this.#goOn()
   }
 
   get drained(): boolean {
@@ -150,6 +180,7 @@ export class MqttToNats<Target> implements MqttHandler {
     const size = view.payloadEnd - view.payloadStart
     books.received[view.qos] = (books.received[view.qos] as number) + 1
     books.receivedBytes += size
+    if (plan.retain !== 'keep') view.retain = plan.retain === 'force'
     if (copy) {
       books.filtered++
       if (view.qos > 0) this.tracked.takeDone(view)
@@ -178,10 +209,19 @@ export class MqttToNats<Target> implements MqttHandler {
     this.#deps.drops.note(plan.books, reason, text)
   }
 
-  #goOn(): void {
+  /** Left unacknowledged: the broker delivers it again in the next session. */
+  #isLeft(view: MessageView): boolean {
+    return this.#draining && view.qos > 0
+  }
+
+  /** There is no room for more. */
+  get #mustWait(): boolean {
     const { outlet } = this.#deps
-    if (!this.#stopped || this.tracked.window.full || this.#draining) return
-    if (outlet.up && outlet.blocked) return
+    return (this.tracked.window.full && !this.#draining) || (outlet.up && outlet.blocked)
+  }
+
+  #goOn(): void {
+    if (!this.#stopped || this.#mustWait) return
     this.#stopped = false
     this.#held.end(this.#deps.clock.monotonic())
     this.#deps.inlet.release()

@@ -49,6 +49,8 @@ export class MqttWindow<Target> {
   #sentAt = 0
   #struck = -1
   #strikes = 0
+  /** Messages below this position go out one at a time: the broker closed the link over one of them. */
+  #carefulUntil = 0
   #wall = 0
   /** Slot settled last, by consumer. */
   readonly #settled = new Map<number, number>()
@@ -60,7 +62,12 @@ export class MqttWindow<Target> {
 
   /** New frames must wait behind others, or for the broker. */
   get queueing(): boolean {
-    return !this.#deps.outlet.up || this.#queued >= 0 || this.window.size >= this.#allowed
+    return !this.#deps.outlet.up || this.#queued >= 0 || this.window.size >= this.#most
+  }
+
+  /** Messages that may be unacknowledged now. */
+  get #most(): number {
+    return this.window.head < this.#carefulUntil ? 1 : this.#allowed
   }
 
   /** Takes a message. @param position where in its stream it stands; absent for a live one */
@@ -102,13 +109,26 @@ export class MqttWindow<Target> {
     else this.#giveUp(slot, refusal.reason, refusal.text)
   }
 
-  /** Writes what queued, as far as the broker allows. */
-  send(): void {
+  /**
+   * Tells the streams what is settled and writes what queued, until only the broker's answers are waited for.
+   * Returns whether anything was settled.
+   */
+  advance(): boolean {
+    let released = false
+    do {
+      if (this.release()) released = true
+      this.#send()
+      // a message of QoS 0 is settled by being written, and makes room for the next
+    } while (this.window.isSettled)
+    return released
+  }
+
+  #send(): void {
     const { window } = this
     const { outlet } = this.#deps
     if (!outlet.up || this.#queued < 0) return
     window.send(
-      this.#allowed,
+      this.#most,
       (bytes) => outlet.write(bytes),
       (slot) => {
         if (window.qos[slot] === 0) window.state[slot] = Slot.delivered
@@ -146,8 +166,7 @@ export class MqttWindow<Target> {
     this.#encodedV5 = this.#deps.outlet.v5
     window.rewind()
     this.#queued = window.size > 0 ? window.head : -1
-    this.send()
-    this.release()
+    this.advance()
   }
 
   onDown(): void {
@@ -218,6 +237,9 @@ export class MqttWindow<Target> {
     const soon = this.#deps.clock.monotonic() - this.#sentAt < STRIKE_WITHIN
     const slot = window.head & window.mask
     if (!soon || window.sent === window.head || window.state[slot] !== Slot.open) return
+    // which of several it was shows when they go one by one
+    this.#carefulUntil = window.sent
+    if (window.sent > window.head + 1) return
     this.#strikes = this.#struck === window.head ? this.#strikes + 1 : 1
     this.#struck = window.head
     if (this.#strikes < STRIKES) return

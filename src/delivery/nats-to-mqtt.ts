@@ -5,6 +5,10 @@ import type { FlowReport } from '../core/status.ts'
 import { HoldTimes } from './hold-times.ts'
 import { MqttWindow, type MqttWindowDeps } from './mqtt-window.ts'
 import { Mode, type Plan, PlanCache } from './plans.ts'
+import type { Tapped } from './tapped.ts'
+
+const DOLLAR = 36
+const UNDERSCORE = 95
 
 /** How long reading from NATS is held for a full MQTT socket, milliseconds: a server cuts off who reads not at all. */
 const LONGEST_HOLD = 2_000
@@ -25,8 +29,12 @@ export interface NatsToMqttDeps<Target> extends MqttWindowDeps<Target> {
  */
 export class NatsToMqtt<Target> {
   readonly tracked: MqttWindow<Target>
+  /** Set while somebody watches what is decided. */
+  tapped: Tapped | undefined
   readonly #deps: NatsToMqttDeps<Target>
   readonly #plans = new PlanCache<Plan<Target>>()
+  /** By first token; the mapping reserves a handful. */
+  readonly #reserved = new Map<string, Plan<Target>>()
   readonly #held = new HoldTimes()
   #callOff: (() => void) | undefined
   #inBatch = false
@@ -54,14 +62,10 @@ export class NatsToMqtt<Target> {
     const plan = this.#plan(view)
     // copies for overlapping wildcards, and live copies of what a stream brings too
     if ((plan.owner !== 0 && plan.owner !== subscription) || plan.mode === Mode.durable) return
-    if (!this.#admit(view, plan)) return
-    const qos = farQos(view, plan)
-    if (!this.#deps.outlet.up) {
-      this.#drop(plan, 'disconnected', 'MQTT is away, and live messages do not wait')
-    } else if (this.#deps.outlet.blocked || this.tracked.window.full) {
-      this.#drop(plan, 'queueFull', 'the broker takes less than comes in')
-    } else if (qos === 0 && !this.tracked.queueing) this.#pass(view, plan)
-    else this.tracked.take(view, plan, qos)
+    // a wildcard for everything brings the traffic of NATS itself too, which is nobody's message
+    if (plan.refusal === 'reserved') return
+    if (this.tapped === undefined) this.#receiveLive(view, plan)
+    else this.tapped(view, plan, () => this.#receiveLive(view, plan))
   }
 
   /**
@@ -71,11 +75,9 @@ export class NatsToMqtt<Target> {
   onStream(view: MessageView, position: StreamPosition, route: number): void {
     if (!this.#inBatch) this.#beginBatch()
     const plan = this.#plan(view)
-    if (plan.route !== route || !this.#admit(view, plan)) this.tracked.takeDone(position)
-    else if (position.repeated) {
-      plan.books.drop('duplicate')
-      this.tracked.takeDone(position)
-    } else this.tracked.take(view, plan, farQos(view, plan), position)
+    if (plan.route !== route) this.tracked.takeDone(position)
+    else if (this.tapped === undefined) this.#receiveStored(view, plan, position)
+    else this.tapped(view, plan, () => this.#receiveStored(view, plan, position))
   }
 
   /** All messages of a NATS chunk were handed over. */
@@ -84,16 +86,14 @@ export class NatsToMqtt<Target> {
     const { outlet, inlet } = this.#deps
     if (outlet.frames.pending) outlet.frames.flush((bytes) => outlet.write(bytes))
     this.tracked.written()
-    this.tracked.release()
+    this.tracked.advance()
     inlet.refill()
     if (outlet.up && outlet.blocked) this.#hold()
   }
 
   /** The acknowledgements of an MQTT chunk were handed over. */
   onAcknowledgementsEnd(): void {
-    if (!this.tracked.release()) return
-    this.tracked.send()
-    this.#deps.inlet.refill()
+    if (this.tracked.advance()) this.#deps.inlet.refill()
   }
 
   /** @param allowed messages the broker lets us have unacknowledged: its Receive Maximum */
@@ -149,6 +149,8 @@ export class NatsToMqtt<Target> {
   }
 
   #plan(view: MessageView): Plan<Target> {
+    const first = view.buffer[view.nameStart]
+    if (first === DOLLAR || first === UNDERSCORE) return this.#planSpecial(view)
     const key = view.nameKey
     const found = this.#plans.get(key)
     if (found !== undefined) return found
@@ -157,12 +159,45 @@ export class NatsToMqtt<Target> {
     return plan
   }
 
+  /** Reserved spaces hold subjects that come once, such as inboxes: one plan stands for all of a space. */
+  #planSpecial(view: MessageView): Plan<Target> {
+    const key = view.nameKey
+    const dot = key.indexOf('.')
+    const space = dot < 0 ? key : key.slice(0, dot)
+    const found = this.#reserved.get(space) ?? this.#plans.get(key)
+    if (found !== undefined) return found
+    const plan = this.#deps.planFor(view.name)
+    if (plan.refusal === 'reserved') this.#reserved.set(space, plan)
+    else this.#plans.set(key, plan)
+    return plan
+  }
+
+  #receiveLive(view: MessageView, plan: Plan<Target>): void {
+    if (!this.#admit(view, plan)) return
+    const qos = farQos(view, plan)
+    if (!this.#deps.outlet.up) {
+      this.#drop(plan, 'disconnected', 'MQTT is away, and live messages do not wait')
+    } else if (this.#deps.outlet.blocked || this.tracked.window.full) {
+      this.#drop(plan, 'queueFull', 'the broker takes less than comes in')
+    } else if (qos === 0 && !this.tracked.queueing) this.#pass(view, plan)
+    else this.tracked.take(view, plan, qos)
+  }
+
+  #receiveStored(view: MessageView, plan: Plan<Target>, position: StreamPosition): void {
+    if (!this.#admit(view, plan)) this.tracked.takeDone(position)
+    else if (position.repeated) {
+      plan.books.drop('duplicate')
+      this.tracked.takeDone(position)
+    } else this.tracked.take(view, plan, farQos(view, plan), position)
+  }
+
   /** Counts a message in; false when it goes no further. */
   #admit(view: MessageView, plan: Plan<Target>): boolean {
     const { books } = plan
     const qos = farQos(view, plan)
     books.received[qos] = (books.received[qos] as number) + 1
     books.receivedBytes += view.payloadEnd - view.payloadStart
+    if (plan.retain !== 'keep') view.retain = plan.retain === 'force'
     if (view.own) {
       books.filtered++
       books.loopsSuppressed++

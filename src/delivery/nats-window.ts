@@ -39,6 +39,8 @@ export class NatsWindow<Target> {
   #pinged = -1
   /** Confirmed messages were written after the last PING. */
   #unpinged = false
+  /** A connection broke, and what was on its way has not been written again. */
+  #behind = false
   /** Confirmed slots below this position are settled. */
   #confirmed = 0
   /** When everything unsettled was last written, monotonic milliseconds. */
@@ -54,9 +56,9 @@ export class NatsWindow<Target> {
     this.#retry = new Retry(deps.clock, () => this.sendAgain())
   }
 
-  /** New frames wait: there is no connection, or something refused must go first. */
+  /** New frames wait: there is no connection, or something older must go first. */
   get holding(): boolean {
-    return !this.#deps.outlet.up || this.#retry.pending
+    return !this.#deps.outlet.up || this.#behind || this.#retry.pending
   }
 
   /** Takes a message: encodes it, keeps its frame, and leaves it pending unless new frames wait. */
@@ -64,7 +66,7 @@ export class NatsWindow<Target> {
     const { window } = this
     const { outlet, inlet } = this.#deps
     const { frames } = outlet
-    const answered = plan.mode === Mode.durable ? window.next : -1
+    const answered = plan.mode === Mode.durable ? window.tail : -1
     outlet.encode(view, plan.target as Target, answered, Math.min(view.qos, plan.qos))
     const slot = window.open(frames.slab, this.now)
     window.keep(slot, frames.buffer, outlet.frameStart, frames.at)
@@ -115,10 +117,15 @@ export class NatsWindow<Target> {
     this.#ping()
   }
 
-  /** A stream answered for a slot; `refusal` is absent when it has the message. */
-  onAnswer(slot: number, refusal: Refusal | undefined): void {
+  /**
+   * A stream answered for a message; `refusal` is absent when it has it. Named by position, not by slot: what
+   * was written twice is answered twice, and the slot may hold another message by then.
+   */
+  onAnswer(position: number, refusal: Refusal | undefined): void {
     const { window } = this
-    if (window.state[slot] !== Slot.open) return
+    const slot = position & window.mask
+    if (position < window.head || position >= window.tail) return
+    if (window.state[slot] !== Slot.open || window.lane[slot] !== Mode.durable) return
     if (refusal === undefined) {
       window.state[slot] = Slot.delivered
       return
@@ -150,6 +157,7 @@ export class NatsWindow<Target> {
     const { outlet } = this.#deps
     if (!outlet.up) return
     this.#retry.cancel()
+    this.#behind = false
     this.#sentAt = this.#deps.clock.monotonic()
     window.rewind()
     window.send(window.size, (bytes) => outlet.write(bytes))
@@ -162,6 +170,7 @@ export class NatsWindow<Target> {
   /** The connection is gone, and with it every answer. */
   onDown(): void {
     this.#retry.cancel()
+    this.#behind = true
     this.#pinged = -1
     this.#confirmed = this.window.head
     this.window.rewind()
@@ -172,9 +181,7 @@ export class NatsWindow<Target> {
     const { window } = this
     for (let at = window.head; at < window.sent; at++) {
       const slot = at & window.mask
-      const frame = window.buffer[slot]
-      if (window.state[slot] !== Slot.open || frame === undefined) continue
-      if (this.#deps.outlet.addressOf(frame, window.start[slot] as number) !== subject) continue
+      if (window.state[slot] !== Slot.open || this.#subjectOf(slot) !== subject) continue
       this.#giveUp(slot, 'denied')
       return true
     }
@@ -187,7 +194,38 @@ export class NatsWindow<Target> {
     if (this.holding || window.sent === window.head) return
     const slot = window.head & window.mask
     const since = Math.max(window.since[slot] as number, this.#sentAt)
-    if (this.#deps.clock.monotonic() - since > ANSWER_TIMEOUT) this.#again(slot)
+    if (this.#deps.clock.monotonic() - since <= ANSWER_TIMEOUT) return
+    // a server does not say that nobody answers while anybody listens to everything
+    if (window.lane[slot] === Mode.durable) this.#noStream(slot)
+    else this.#again(slot)
+  }
+
+  /** NATS is there and its streams are known, or have changed: what waits goes out, once on each connection. */
+  onStreams(): void {
+    this.#reconsider()
+    if (this.#behind) this.sendAgain()
+    else this.#ping()
+  }
+
+  /** What waits for the answer of a stream that is gone is settled another way; it has been published already. */
+  #reconsider(): void {
+    const { window } = this
+    for (let at = window.head; at < window.tail; at++) {
+      const slot = at & window.mask
+      const books = window.books[slot]
+      if (window.state[slot] !== Slot.open || window.lane[slot] !== Mode.durable) continue
+      const subject = this.#subjectOf(slot)
+      if (books === undefined || subject === undefined) continue
+      const verdict = this.#deps.onNoStream(subject, books.route, Number.POSITIVE_INFINITY)
+      if (verdict === 'noStream') this.#giveUp(slot, 'noStream')
+      else if (verdict === 'settled') {
+        window.lane[slot] = Mode.confirmed
+        this.#confirmed = window.head
+        this.#unpinged = true
+        // it may lie below what earlier PONGs covered
+        this.#confirmed = window.head
+      }
+    }
   }
 
   /** Acknowledges what is settled, from the head on. Returns whether anything was. */
@@ -231,12 +269,17 @@ export class NatsWindow<Target> {
     books.observe((now - (window.since[slot] as number)) / 1000)
   }
 
+  #subjectOf(slot: number): string | undefined {
+    const frame = this.window.buffer[slot]
+    const start = this.window.start[slot] as number
+    return frame === undefined ? undefined : this.#deps.outlet.addressOf(frame, start)
+  }
+
   #noStream(slot: number): void {
     const { window } = this
-    const frame = window.buffer[slot]
     const books = window.books[slot]
-    if (frame === undefined || books === undefined) return
-    const subject = this.#deps.outlet.addressOf(frame, window.start[slot] as number)
+    const subject = this.#subjectOf(slot)
+    if (subject === undefined || books === undefined) return
     const verdict = this.#deps.onNoStream(subject, books.route, window.refusals[slot] as number)
     if (verdict === 'settled') window.state[slot] = Slot.delivered
     else if (verdict === 'noStream') this.#giveUp(slot, 'noStream')

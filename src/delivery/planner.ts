@@ -84,14 +84,11 @@ export class Planner {
     if (resolved.kind === 'refused' || route === undefined) {
       const { reason, text } =
         resolved.kind === 'refused' ? resolved : ({ reason: 'noRoute', text: '' } as const)
-      return this.#refused(
-        direction,
-        route,
-        resolved.route,
-        owner,
-        reason,
-        `'${short(name)}': ${text}`,
-      )
+      const said = `'${short(name)}': ${text}`
+      const plan = this.#refused<Target>(direction, route, resolved.route, owner, reason, said)
+      // what a stream brings is counted where it comes from the stream, not once more where it comes live
+      const mode = route === undefined ? undefined : modeOf(route, '')
+      return { ...plan, mode: mode ?? plan.mode }
     }
     const mode = modeOf(route, resolved.target)
     if (mode === undefined) {

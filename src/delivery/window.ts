@@ -1,4 +1,5 @@
 import type { RouteBooks } from '../core/books.ts'
+import { BridgeError } from '../core/errors.ts'
 import { SLAB_BYTES } from '../core/frame-buffer.ts'
 
 /** What became of a slot. */
@@ -94,6 +95,11 @@ export class Window {
     return (last - first + 1) * SLAB_BYTES
   }
 
+  /** The head can be released. */
+  get isSettled(): boolean {
+    return (this.state[this.head & this.mask] as number) >= Slot.delivered
+  }
+
   /** No more may be taken until something is released. */
   get full(): boolean {
     return this.tail - this.head >= this.limit || this.bytes >= this.limitBytes
@@ -104,8 +110,15 @@ export class Window {
     return this.tail & this.mask
   }
 
-  /** Takes the next slot for an open message; returns its index. The caller fills in the rest. */
+  /**
+   * Takes the next slot for an open message; returns its index. The caller fills in the rest.
+   * @throws BridgeError INTERNAL when the ring is full, which {@link full} is there to prevent: the link that
+   *   brought the message breaks, and nothing is lost
+   */
   open(slab: number, now: number): number {
+    if (this.tail - this.head >= this.capacity) {
+      throw new BridgeError('taking a message: the window is full', { code: 'INTERNAL' })
+    }
     const slot = this.tail++ & this.mask
     this.state[slot] = Slot.open
     this.refusals[slot] = 0

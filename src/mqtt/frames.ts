@@ -102,7 +102,7 @@ function readProperties(
   view: MessageView,
   extras: PublishExtras,
 ): number {
-  if (buffer[at] === 0) {
+  if (at < end && buffer[at] === 0) {
     view.headStart = view.headEnd = at + 1
     return at + 1
   }

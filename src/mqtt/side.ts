@@ -19,8 +19,10 @@ const TOPIC_ALIASES = 64
 
 /** What the MQTT side tells its owner. */
 export interface MqttSideHandler extends MqttHandler {
-  /** Whether it is known already what becomes of messages. */
+  /** Whether messages are taken now. */
   isAccepting(): boolean
+  /** A message above the largest packet taken: only its head is there. `length` is that of the packet, bytes. */
+  onOversize(view: MessageView, length: number): boolean
   /** The broker acknowledged the message of a slot; `refusal` says why it did not take it. */
   onAcknowledged(slot: number, refusal: { reason: DropReason; text: string } | undefined): void
   onAcknowledgementsEnd(): void
@@ -51,6 +53,8 @@ export class MqttSide implements Part, MqttTapHost {
   readonly #session: MqttSession
   #tap: MqttTap | undefined
   #callOff: () => void = () => undefined
+  /** The connection whose reading was stopped within the present interval. */
+  #watched: MqttTap | undefined
 
   constructor(config: MqttConfig, deps: MqttSideDeps) {
     this.#config = config
@@ -96,9 +100,7 @@ export class MqttSide implements Part, MqttTapHost {
   }
 
   onOversize(view: MessageView, length: number): boolean {
-    view.payloadStart = view.nameEnd
-    view.payloadEnd = view.nameEnd + length
-    return this.#deps.handler.onMessage(view)
+    return this.#deps.handler.onOversize(view, length)
   }
 
   onAcknowledgement(type: number, packetId: number, reason: number): void {
@@ -170,13 +172,17 @@ export class MqttSide implements Part, MqttTapHost {
 
   /** While reading is stopped the broker's answers to pings are not read either: the session is told to go on. */
   onStopped(): void {
+    // under load stops follow one another closely: the first of them has set the clock
+    if (this.#watched !== undefined && this.#watched === this.#tap) return
     this.#callOff()
-    const pause = Math.max(250, (this.#config.keepalive * 1000) / 3)
     const tap = this.#tap
+    this.#watched = tap
+    const pause = Math.max(250, (this.#config.keepalive * 1000) / 3)
     this.#callOff = this.#deps.clock.after(pause, () => {
-      if (this.#tap !== tap || tap?.stopped !== true) return
+      this.#watched = undefined
+      if (this.#tap !== tap) return
       this.#session.keepAlive()
-      this.onStopped()
+      if (tap?.stopped === true) this.onStopped()
     })
   }
 }

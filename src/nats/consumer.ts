@@ -1,9 +1,15 @@
-import { createHash } from 'node:crypto'
 import type { RouteConfig } from '../core/config.ts'
 import type { StreamPosition } from '../core/lanes.ts'
 import type { MessageView } from '../core/message-view.ts'
+import {
+  type ConsumerInfo,
+  consumerInfo,
+  generations,
+  removeConsumer,
+  streamPlace,
+} from './consumer-api.ts'
 import { digits } from './frames.ts'
-import { ApiError, type ApiRequest } from './streams.ts'
+import type { ApiRequest } from './streams.ts'
 
 export interface ConsumerPlan {
   readonly stream: string
@@ -20,15 +26,6 @@ const MAX_ACK_PENDING = 65_536
 
 /** Long enough that nothing is delivered twice while the broker is merely slow, nanoseconds. */
 const ACK_WAIT_NS = 60e9
-const CONSUMER_NOT_FOUND = 10_014
-
-interface ConsumerInfo {
-  readonly name: string
-  readonly config: { filter_subject?: string; filter_subjects?: string[] }
-  readonly delivered: { consumer_seq: number; stream_seq: number }
-  readonly ack_floor: { consumer_seq: number; stream_seq: number }
-  readonly num_ack_pending: number
-}
 
 /**
  * Our place in one stream: a durable pull consumer with ack-all, read strictly in order.
@@ -44,6 +41,8 @@ export class DurableConsumer {
   readonly index: number
   /** Name now in use. */
   name = ''
+  /** Subject deliveries come to. */
+  inbox = ''
   /** Grows when the consumer is made anew: acknowledgements of the old one are void. */
   epoch = 0
   /** In step with the server: deliveries are taken. */
@@ -52,7 +51,6 @@ export class DurableConsumer {
   asked = 0
   /** Last delivery or status, monotonic milliseconds. */
   heardAt = 0
-  #generation = 0
   /** Highest stream sequence taken. */
   #last = 0
   /** Highest stream sequence up to which everything is settled; -1 = not known yet. */
@@ -62,6 +60,12 @@ export class DurableConsumer {
   /** Length of the reply subject before the delivery count; 0 = not seen yet in this epoch. */
   #prefix = 0
   #ackPrefix = ''
+  /** What stands before the delivery count in replies of the consumer now in use. */
+  #tail = Buffer.alloc(0)
+  /** When the stream was made: another one of the same name has its own numbers. */
+  #created = ''
+  /** Epochs below this one read a stream that is gone. */
+  #firstEpoch = 0
   /** Reused for every delivery. */
   readonly #position
 
@@ -81,36 +85,36 @@ export class DurableConsumer {
   async synchronize(api: ApiRequest): Promise<void> {
     this.ready = false
     this.asked = 0
-    const names = await this.#existing(api)
+    const lastSequence = await this.#look(api)
+    const { stream } = this.plan
+    const names = await generations(api, stream, this.plan.name)
     const newest = names.at(-1)
-    const info = newest === undefined ? undefined : await this.#info(api, newest.name)
-    if (newest === undefined || info === undefined) await this.#create(api, newest?.generation ?? 0)
-    else if (this.#inStep(info, newest.name)) this.#adopt(info, newest.generation)
-    else {
-      if (this.#settled < 0) this.#settled = info.ack_floor.stream_seq
-      await this.#create(api, newest.generation)
-    }
+    const info = newest === undefined ? undefined : await consumerInfo(api, stream, newest.name)
+    if (newest === undefined || info === undefined) {
+      await this.#create(api, newest?.generation ?? 0, this.#start(lastSequence))
+    } else if (this.#inStep(info, newest.name)) this.#adopt(info)
+    else await this.#create(api, newest.generation, this.#startBehind(info, lastSequence))
     for (const { name } of names) {
-      if (name !== this.name) await this.#remove(api, name)
+      if (name !== this.name) await removeConsumer(api, stream, name)
     }
     this.ready = true
   }
 
   /**
-   * Numbers a delivery; valid until the next one. `undefined` when it is not the next one: deliveries were lost, and
-   * {@link synchronize} is due.
+   * Numbers a delivery; valid until the next one. `undefined` when it is none of the consumer now in use, or
+   * not the next one: then deliveries were lost, `ready` turns false, and {@link synchronize} is due.
    */
   number(view: MessageView): StreamPosition | undefined {
     if (!this.ready) return undefined
     const { buffer, replyEnd } = view
     if (this.#prefix === 0) this.#learnReply(view)
+    if (!this.#isOurs(view)) return undefined
     const counted = buffer.indexOf(DOT, view.replyStart + this.#prefix)
     const stream = buffer.indexOf(DOT, counted + 1)
     const consumer = buffer.indexOf(DOT, stream + 1)
-    if (consumer < 0 || consumer > replyEnd) return undefined
     const streamSequence = digits(buffer, counted + 1, stream)
     const consumerSequence = digits(buffer, stream + 1, consumer)
-    if (consumerSequence !== this.#expected) {
+    if (consumer < 0 || consumer > replyEnd || consumerSequence !== this.#expected) {
       this.ready = false
       return undefined
     }
@@ -128,7 +132,7 @@ export class DurableConsumer {
 
   /** Notes that everything up to here is settled; returns the acknowledgement to publish, if one is due. */
   settle(epoch: number, streamSequence: number, consumerSequence: number): string | undefined {
-    if (streamSequence > this.#settled) this.#settled = streamSequence
+    if (epoch >= this.#firstEpoch && streamSequence > this.#settled) this.#settled = streamSequence
     if (epoch !== this.epoch) return undefined
     this.#settledConsumerSequence = consumerSequence
     return this.acknowledgement()
@@ -141,36 +145,12 @@ export class DurableConsumer {
     return `PUB ${subject} 4\r\n+ACK\r\n`
   }
 
-  /** The command that asks for more; answers come to `inbox`. */
-  pull(inbox: string, batch: number, maxBytes: number): string {
+  /** The command that asks for more; what is delivered comes to {@link inbox}. */
+  pull(batch: number, maxBytes: number): string {
     this.asked += batch
     const body = JSON.stringify({ batch, expires: PULL_EXPIRES_MS * 1e6, max_bytes: maxBytes })
     const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.plan.stream}.${this.name}`
-    return `PUB ${subject} ${inbox} ${body.length}\r\n${body}\r\n`
-  }
-
-  async #existing(api: ApiRequest): Promise<{ name: string; generation: number }[]> {
-    const found: { name: string; generation: number }[] = []
-    for (let offset = 0; ; ) {
-      const page = await api(`CONSUMER.NAMES.${this.plan.stream}`, { offset })
-      const names = (page['consumers'] as string[] | null) ?? []
-      for (const name of names) {
-        const generation = generationOf(name, this.plan.name)
-        if (generation >= 0) found.push({ name, generation })
-      }
-      offset += names.length
-      if (names.length === 0 || offset >= Number(page['total'] ?? 0)) break
-    }
-    return found.sort((a, b) => a.generation - b.generation)
-  }
-
-  async #info(api: ApiRequest, name: string): Promise<ConsumerInfo | undefined> {
-    try {
-      return (await api(`CONSUMER.INFO.${this.plan.stream}.${name}`, {})) as unknown as ConsumerInfo
-    } catch (error) {
-      if (error instanceof ApiError && error.number === CONSUMER_NOT_FOUND) return undefined
-      throw error
-    }
+    return `PUB ${subject} ${this.inbox} ${body.length}\r\n${body}\r\n`
   }
 
   /** Nothing is on its way that we do not have, and it hands out what this route wants. */
@@ -181,15 +161,13 @@ export class DurableConsumer {
     return name === this.name && info.delivered.consumer_seq === this.#expected - 1
   }
 
-  #adopt(info: ConsumerInfo, generation: number): void {
-    this.#generation = generation
+  #adopt(info: ConsumerInfo): void {
     if (this.#settled < 0) this.#begin(info)
-    this.name = info.name
   }
 
-  async #create(api: ApiRequest, generation: number): Promise<void> {
-    this.#generation = generation + 1
-    const name = `${this.plan.name}_${this.#generation}`
+  /** @param generation of the consumer before it */
+  async #create(api: ApiRequest, generation: number, start: object): Promise<void> {
+    const name = `${this.plan.name}_${generation + 1}`
     const created = await api(`CONSUMER.CREATE.${this.plan.stream}.${name}`, {
       stream_name: this.plan.stream,
       action: 'create',
@@ -202,42 +180,58 @@ export class DurableConsumer {
         max_ack_pending: MAX_ACK_PENDING,
         replay_policy: 'instant',
         filter_subjects: this.plan.filters,
-        ...this.#begins(),
+        ...start,
       },
     })
     this.#begin(created as unknown as ConsumerInfo)
-    this.name = name
   }
 
-  /** Where a consumer made now begins. */
-  #begins(): object {
-    if (this.#settled >= 0) {
-      return { deliver_policy: 'by_start_sequence', opt_start_seq: this.#settled + 1 }
+  /** Sequence of the stream's last message. A stream that was made anew is read from its beginning. */
+  async #look(api: ApiRequest): Promise<number> {
+    const { created, lastSequence } = await streamPlace(api, this.plan.stream)
+    const another = this.#created !== '' && created !== this.#created
+    this.#created = created
+    if (this.#settled >= 0 && (another || lastSequence < this.#last)) {
+      // of the same stream that lost its end, what was in it is here already
+      this.#last = another ? 0 : lastSequence
+      this.#settled = Math.min(this.#settled, this.#last)
+      this.#firstEpoch = this.epoch + 1
+      this.name = ''
     }
+    return lastSequence
+  }
+
+  /** Where a consumer made now begins; as a sequence where possible, so that its configuration tells it later. */
+  #start(lastSequence: number): object {
+    if (this.#settled >= 0) return behind(this.#settled)
     const { startAt } = this.plan
-    if (startAt === 'new' || startAt === 'all') return { deliver_policy: startAt }
+    if (startAt === 'new') return behind(lastSequence)
+    if (startAt === 'all') return behind(0)
     if ('time' in startAt) return { deliver_policy: 'by_start_time', opt_start_time: startAt.time }
-    return { deliver_policy: 'by_start_sequence', opt_start_seq: startAt.sequence }
+    return behind(Math.max(0, startAt.sequence - 1))
+  }
+
+  /** Where a consumer begins that takes over from another: the floor of one never acknowledged is 0, wherever it began. */
+  #startBehind(old: ConsumerInfo, lastSequence: number): object {
+    const { opt_start_seq: sequence, opt_start_time: time, deliver_policy: policy } = old.config
+    if (this.#settled < 0) {
+      if (old.ack_floor.consumer_seq > 0) this.#settled = old.ack_floor.stream_seq
+      else if (old.delivered.consumer_seq === 0) this.#settled = old.delivered.stream_seq
+      else if (sequence !== undefined) this.#settled = sequence - 1
+      else if (policy === 'by_start_time') return { deliver_policy: policy, opt_start_time: time }
+    }
+    return this.#start(lastSequence)
   }
 
   #begin(info: ConsumerInfo): void {
+    this.name = info.name
+    this.#tail = Buffer.from(`${this.name.slice(this.name.lastIndexOf('_'))}.`)
     this.epoch++
     this.#prefix = 0
     this.#ackPrefix = ''
     this.#settledConsumerSequence = 0
     this.#expected = info.delivered.consumer_seq + 1
-    if (this.#settled < 0) {
-      this.#settled = info.ack_floor.stream_seq
-      this.#last = info.delivered.stream_seq
-    }
-  }
-
-  async #remove(api: ApiRequest, name: string): Promise<void> {
-    try {
-      await api(`CONSUMER.DELETE.${this.plan.stream}.${name}`, {})
-    } catch (error) {
-      if (!(error instanceof ApiError && error.number === CONSUMER_NOT_FOUND)) throw error
-    }
+    if (this.#settled < 0) this.#settled = info.delivered.stream_seq
   }
 
   /**
@@ -247,8 +241,19 @@ export class DurableConsumer {
   #learnReply(view: MessageView): void {
     const reply = view.buffer.latin1Slice(view.replyStart, view.replyEnd)
     const tokens = reply.split('.')
-    this.#ackPrefix = `${tokens.slice(0, tokens.length >= 11 ? 6 : 4).join('.')}.`
+    const before = tokens.length >= 11 ? 6 : 4
+    if (tokens[before - 1] !== this.name) return
+    this.#ackPrefix = `${tokens.slice(0, before).join('.')}.`
     this.#prefix = this.#ackPrefix.length
+  }
+
+  /** What a consumer sent that is deleted by now may still come in; names differ in their last number only. */
+  #isOurs(view: MessageView): boolean {
+    const tail = this.#tail
+    const from = view.replyStart + this.#prefix - tail.length
+    if (this.#prefix === 0 || view.replyStart + this.#prefix > view.replyEnd) return false
+    for (let i = tail.length - 1; i >= 0; i--) if (view.buffer[from + i] !== tail[i]) return false
+    return true
   }
 }
 
@@ -257,17 +262,14 @@ const DOT = 46
 /** An unanswered pull is over after this long, milliseconds; the server says so. */
 export const PULL_EXPIRES_MS = 20_000
 
-/** Beginning of a durable consumer's name; characters NATS forbids in names are replaced, and a digest tells such names apart. */
-export function consumerName(bridge: string, route: string): string {
-  const plain = `${bridge}_${route}`
-  const name = plain.replace(/[^A-Za-z0-9_-]/g, '-')
-  if (name === plain && name.length <= 100) return `MQTTNATS_${name}`
-  const digest = createHash('sha256').update(plain).digest('hex').slice(0, 8)
-  return `MQTTNATS_${name.slice(0, 100)}_${digest}`
+function behind(sequence: number): object {
+  return { deliver_policy: 'by_start_sequence', opt_start_seq: sequence + 1 }
 }
 
-function generationOf(name: string, base: string): number {
-  if (!name.startsWith(`${base}_`)) return -1
-  const number = name.slice(base.length + 1)
-  return /^\d{1,9}$/.test(number) ? Number(number) : -1
+/**
+ * A wildcard for everything also brings what consumers, anybody's, are sent: the subject is that of the message,
+ * which was published, and seen, once already.
+ */
+export function isDelivery({ buffer, replyStart, replyEnd }: MessageView): boolean {
+  return replyEnd > replyStart + 8 && buffer.latin1Slice(replyStart, replyStart + 8) === '$JS.ACK.'
 }

@@ -80,21 +80,23 @@ export function printable(text: string): string {
 }
 
 /** Names of the library for its failures that are not the server's words. */
-const LIBRARY: Readonly<Record<string, readonly [ErrorCode, string]>> = {
-  CONNECTION_REFUSED: ['CONNECT_REFUSED', 'connection refused'],
-  AUTHORIZATION_VIOLATION: ['NATS_AUTH', 'the server refused the credentials'],
-  AUTHENTICATION_EXPIRED: ['NATS_JWT_EXPIRED', 'the user JWT has expired'],
-  ACCOUNT_EXPIRED: ['NATS_ACCOUNT_EXPIRED', 'the account has expired'],
-  AUTHENTICATION_TIMEOUT: ['CONNECT_TIMEOUT', 'the login took too long'],
-  PERMISSIONS_VIOLATION: ['NATS_PERMISSION', 'not permitted'],
-  MAX_PAYLOAD_EXCEEDED: ['NATS_MAX_PAYLOAD', 'larger than max_payload'],
-  NATS_PROTOCOL_ERR: ['PROTOCOL_ERROR', 'the server broke off'],
-  CONNECTION_CLOSED: ['LINK_LOST', 'the connection is closed'],
-  CONNECTION_DRAINING: ['LINK_LOST', 'the connection is closing'],
-  DISCONNECT: ['LINK_LOST', 'the connection was lost'],
-  TLS: ['TLS_HANDSHAKE', 'the TLS handshake failed'],
-  CANCELLED: ['LINK_LOST', 'the connection was lost'],
-}
+const LIBRARY: ReadonlyMap<string, readonly [ErrorCode, string]> = new Map(
+  Object.entries<readonly [ErrorCode, string]>({
+    CONNECTION_REFUSED: ['CONNECT_REFUSED', 'connection refused'],
+    AUTHORIZATION_VIOLATION: ['NATS_AUTH', 'the server refused the credentials'],
+    AUTHENTICATION_EXPIRED: ['NATS_JWT_EXPIRED', 'the user JWT has expired'],
+    ACCOUNT_EXPIRED: ['NATS_ACCOUNT_EXPIRED', 'the account has expired'],
+    AUTHENTICATION_TIMEOUT: ['CONNECT_TIMEOUT', 'the login took too long'],
+    PERMISSIONS_VIOLATION: ['NATS_PERMISSION', 'not permitted'],
+    MAX_PAYLOAD_EXCEEDED: ['NATS_MAX_PAYLOAD', 'larger than max_payload'],
+    NATS_PROTOCOL_ERR: ['PROTOCOL_ERROR', 'the server broke off'],
+    CONNECTION_CLOSED: ['LINK_LOST', 'the connection is closed'],
+    CONNECTION_DRAINING: ['LINK_LOST', 'the connection is closing'],
+    DISCONNECT: ['LINK_LOST', 'the connection was lost'],
+    TLS: ['TLS_HANDSHAKE', 'the TLS handshake failed'],
+    CANCELLED: ['LINK_LOST', 'the connection was lost'],
+  }),
+)
 
 /** What did not come in time. */
 const AWAITED: Readonly<Record<Stage, string>> = {
@@ -148,7 +150,7 @@ function nameOf(
   chained: unknown,
 ): readonly [ErrorCode, string] | undefined {
   if (code === '' || (code === 'CONNECTION_REFUSED' && chained !== undefined)) return HUNG_UP[stage]
-  return LIBRARY[code]
+  return LIBRARY.get(code)
 }
 
 function optionError(action: string, option: string, cause: unknown): BridgeError {
@@ -175,7 +177,7 @@ export function requestError(thrown: unknown, subject: string): BridgeError {
     const text = `${action}: no answer in time`
     return new BridgeError(text, { code: 'CONNECT_TIMEOUT', cause: thrown })
   }
-  const known = LIBRARY[code]
+  const known = LIBRARY.get(code)
   return new BridgeError(`${action}: ${known?.[1] ?? printable(message)}`, {
     code: known?.[0] ?? 'LINK_LOST',
     cause: thrown,

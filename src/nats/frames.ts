@@ -7,7 +7,9 @@ export const Frame = { other: 0, message: 1, pong: 2, error: 3 } as const
 /** Longest protocol line accepted from a server; INFO lists every server of a cluster. */
 const MAX_LINE = 1024 * 1024
 
+const TAB = 9
 const LF = 10
+const CR = 13
 const SPACE = 32
 const LETTER = { M: 77, H: 72, P: 80, O: 79, minus: 45 } as const
 
@@ -60,12 +62,15 @@ export class FrameScanner {
       const byte = buffer[i] as number
       if (byte > SPACE) continue
       if (byte === LF) break
+      // other control characters are part of a subject
+      if (byte !== SPACE && byte !== CR && byte !== TAB) continue
       if (tokens === 5) throw nonsense(buffer, at, i)
       stops[tokens++] = i
     }
     if (i >= end) return tooLong(end - at)
     // the CR before the line feed ended the last token
-    if (tokens < least || tokens > least + 1) throw nonsense(buffer, at, i)
+    if (buffer[from - 1] !== SPACE || tokens < least || tokens > least + 1)
+      throw nonsense(buffer, at, i)
     return this.#fill(buffer, at, from, i, tokens, least)
   }
 

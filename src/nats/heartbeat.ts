@@ -11,6 +11,8 @@ export interface Heard {
   bytesRead(): number
   /** Bytes handed to the operating system since then, and bytes still waiting for it. */
   sent(): { readonly taken: number; readonly waiting: number }
+  /** True while we do not read ourselves, so that silence says nothing about the peer. */
+  held(): boolean
   /** Sends a PING and resolves at its PONG; rejects when the connection ends. */
   ping(): Promise<void>
 }
@@ -79,7 +81,8 @@ export class Heartbeat {
   #progressed(): boolean {
     const read = this.#heard.bytesRead()
     const { taken, waiting } = this.#heard.sent()
-    const alive = read !== this.#read || (waiting > 0 && taken !== this.#taken)
+    const taking = waiting > 0 && taken !== this.#taken
+    const alive = read !== this.#read || taking || this.#heard.held()
     this.#read = read
     this.#taken = taken
     return alive

@@ -134,6 +134,10 @@ export class NatsLink {
     return { taken: (socket?.bytesWritten ?? 0) - waiting, waiting }
   }
 
+  held(): boolean {
+    return this.#transport.socket?.isPaused() === true
+  }
+
   /** Resolves when the server has worked off everything written so far. */
   ping(): Promise<void> {
     if (this.#protocol.isClosed()) return Promise.reject(this.#closed('pinging'))

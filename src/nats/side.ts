@@ -1,12 +1,13 @@
 import type { NatsConfig, RouteConfig } from '../core/config.ts'
-import { toBridgeError } from '../core/errors.ts'
+import { BridgeError, type ErrorCode, toBridgeError } from '../core/errors.ts'
 import type { Clock, LinkReport, Logger, Part } from '../core/ports.ts'
-import { consumerName } from './consumer.ts'
+import { consumerName } from './consumer-names.ts'
+import type { NatsHandler } from './handler.ts'
 import { HeaderReader } from './headers.ts'
 import type { NatsLinkFacts } from './link.ts'
 import { NatsSession } from './session.ts'
 import { NatsSink } from './sink.ts'
-import { type NatsHandler, NatsSource } from './source.ts'
+import { NatsSource } from './source.ts'
 import { type ApiRequest, jetStreamApi, listStreams, type StreamFacts } from './streams.ts'
 import { NatsTap } from './tap.ts'
 
@@ -22,6 +23,11 @@ export interface Reading {
 const LOOK_AGAIN_MS = 30_000
 /** How soon after a reason, at the earliest. */
 const LOOK_SOON_MS = 500
+/** How soon after they could not be learnt. */
+const LOOK_AFTER_FAILURE_MS = 2_000
+
+/** Without JetStream, or without the right to ask for the streams, the bridge runs on core NATS alone and says so. */
+const CORE_ONLY: ReadonlySet<ErrorCode> = new Set(['NATS_NO_JETSTREAM', 'NATS_PERMISSION'])
 
 /** What the NATS side tells its owner, besides messages. */
 export interface NatsSideHandler extends NatsHandler {
@@ -52,7 +58,15 @@ export class NatsSide implements Part {
   /** Why the streams are not known; empty when they are. */
   #streamsReason = 'asking for the streams'
   #known = ''
+  /** Whether the server of this connection has JetStream itself. */
+  #jetstream = false
+  /** The last failure to learn the streams, said once. */
+  #said = ''
+  /** JetStream was not there when last asked. */
+  #without = false
   #looking = false
+  /** There is a reason to look again soon. */
+  #soon = false
   #lookAgain: () => void = () => undefined
 
   constructor(config: NatsConfig, deps: NatsSideDeps) {
@@ -83,6 +97,7 @@ export class NatsSide implements Part {
       inbox: `${prefix}.${deps.token}c`,
       windowBytes: config.windowBytes,
       handler: deps.handler,
+      onStreamsChanged: () => this.lookAtStreams(),
     })
   }
 
@@ -124,7 +139,9 @@ export class NatsSide implements Part {
 
   /** Asks for the streams soon: something says they have changed. */
   lookAtStreams(): void {
-    this.#schedule(LOOK_SOON_MS)
+    // one that is due soon is not put off by further reasons
+    if (!this.#soon && !this.#looking) this.#schedule(LOOK_SOON_MS)
+    this.#soon = true
   }
 
   tick(): void {
@@ -142,7 +159,11 @@ export class NatsSide implements Part {
     this.sink.attach(this.#tap)
     this.sink.up = true
     this.#known = ''
+    this.#jetstream = facts.jetstream
+    this.#streamsReason = 'asking for the streams'
     this.source.attach(this.#tap)
+    // what was there before the connection broke need not wait for an answer that will not come
+    if (this.#without) this.#tell([])
     this.#look()
   }
 
@@ -162,21 +183,67 @@ export class NatsSide implements Part {
   #look(): void {
     if (this.#looking || !this.sink.up) return
     this.#looking = true
+    this.#soon = false
     const tap = this.#tap
-    listStreams(this.api)
-      .then((streams) => {
-        this.#streamsReason = ''
-        this.#tell(streams)
+    this.#learn()
+      .then((reason) => {
+        if (this.#tap === tap) this.#streamsReason = reason
       })
-      .catch((error: unknown) => this.#unknown(error))
+      .catch((error: unknown) => this.#deps.logger.failure(toBridgeError(error), 'streams failed'))
       .finally(() => {
         this.#looking = false
-        if (this.#tap === tap) this.#schedule(this.#streamsReason === '' ? LOOK_AGAIN_MS : 2_000)
+        if (this.#tap === tap) this.#schedule(this.#nextLook())
         else this.#look()
       })
       .catch((error: unknown) =>
         this.#deps.logger.failure(toBridgeError(error), 'streams failed', 'error'),
       )
+  }
+
+  #nextLook(): number {
+    if (this.#soon) return LOOK_SOON_MS
+    return this.#streamsReason === '' ? LOOK_AGAIN_MS : LOOK_AFTER_FAILURE_MS
+  }
+
+  /** Asks for the streams and tells them. Resolves to why they are not known. */
+  async #learn(): Promise<string> {
+    const tap = this.#tap
+    let streams: readonly StreamFacts[] = []
+    let failure: BridgeError | undefined
+    try {
+      streams = await this.#list()
+    } catch (error) {
+      failure = toBridgeError(error, 'NATS_NO_JETSTREAM')
+    }
+    if (this.#tap !== tap || !this.sink.up) return this.#streamsReason
+    this.#say(failure)
+    const known = failure === undefined || CORE_ONLY.has(failure.code)
+    if (failure !== undefined && !known) return `${failure.message}: ${failure.hint}`
+    this.#without = failure !== undefined
+    this.#tell(streams)
+    // ready only when the server has the subscriptions that follow from it
+    await this.#session.rtt()
+    return ''
+  }
+
+  /**
+   * A server does not say that nobody answers while anybody, we too, listens to everything: then it is silence
+   * that has to be read.
+   */
+  async #list(): Promise<readonly StreamFacts[]> {
+    try {
+      return await listStreams(this.api)
+    } catch (error) {
+      const failure = toBridgeError(error)
+      if (failure.code !== 'CONNECT_TIMEOUT') throw failure
+      if (this.#without || !this.#jetstream) {
+        const text = 'asking for the streams: JetStream does not answer'
+        throw new BridgeError(text, { code: 'NATS_NO_JETSTREAM', cause: error })
+      }
+      // answered also for an account that may not use it
+      await this.api('INFO', {})
+      throw failure
+    }
   }
 
   #tell(streams: readonly StreamFacts[]): void {
@@ -186,13 +253,12 @@ export class NatsSide implements Part {
     this.#deps.handler.onStreams(streams)
   }
 
-  /** Without JetStream, or without the right to ask, the bridge runs on core NATS alone and says so. */
-  #unknown(error: unknown): void {
-    const failure = toBridgeError(error, 'NATS_NO_JETSTREAM')
-    const before = this.#streamsReason
-    this.#streamsReason = `${failure.message}: ${failure.hint}`
-    if (!this.sink.up || failure.code === 'LINK_LOST') return
-    if (before !== this.#streamsReason) this.#deps.logger.failure(failure, 'streams not known')
-    if (failure.code === 'NATS_NO_JETSTREAM') this.#tell([])
+  #say(failure: BridgeError | undefined): void {
+    const text = failure?.message ?? ''
+    if (failure !== undefined && text !== this.#said) {
+      const message = CORE_ONLY.has(failure.code) ? 'running without streams' : 'streams not known'
+      this.#deps.logger.failure(failure, message)
+    }
+    this.#said = text
   }
 }

@@ -20,7 +20,7 @@ export const MAX_CONTROL_LINE = 4096
 
 /**
  * Publishes to NATS: one HPUB per message with headers built beforehand. What must be answered carries a
- * reply subject that ends in the slot number, so the stream's acknowledgement names the slot.
+ * reply subject that ends in the message's number in the window, so the stream's acknowledgement names it.
  */
 export class NatsSink implements Outlet<NatsTarget> {
   readonly frames = new FrameBuffer()
@@ -101,7 +101,7 @@ export class NatsSink implements Outlet<NatsTarget> {
     this.#tap?.ping(position)
   }
 
-  /** Slot an answer is for; -1 when the subject names none. */
+  /** Number an answer is for; -1 when the subject names none. */
   slotOf(view: MessageView): number {
     return digits(view.buffer, view.nameStart + this.#inbox.length + 1, view.nameEnd)
   }
@@ -137,8 +137,9 @@ function readError(text: string): Refusal | undefined {
   try {
     const answer: unknown = JSON.parse(text)
     if (typeof answer !== 'object' || answer === null) return { code: 0, text }
-    if ('stream' in answer) return undefined
-    const error = 'error' in answer ? (answer.error as Record<string, unknown>) : {}
+    // a refusal names the stream as well
+    if (!('error' in answer)) return 'stream' in answer ? undefined : { code: 0, text }
+    const error = Object(answer.error) as Record<string, unknown>
     return { code: Number(error['err_code'] ?? 0), text: String(error['description'] ?? text) }
   } catch {
     return { code: 0, text: `unreadable answer of the stream: ${text.slice(0, 80)}` }

@@ -1,27 +1,14 @@
 import { toBridgeError } from '../core/errors.ts'
-import type { NatsInlet, Refusal, StreamPosition } from '../core/lanes.ts'
+import type { NatsInlet } from '../core/lanes.ts'
 import type { MessageView } from '../core/message-view.ts'
 import type { Clock, Logger } from '../core/ports.ts'
-import { type ConsumerPlan, DurableConsumer, PULL_EXPIRES_MS } from './consumer.ts'
+import { type ConsumerPlan, DurableConsumer, isDelivery, PULL_EXPIRES_MS } from './consumer.ts'
+import type { NatsHandler } from './handler.ts'
 import { type HeaderReader, headerOf, statusOf } from './headers.ts'
+import { unquoted } from './quoted.ts'
 import { type NatsSink, readAnswer } from './sink.ts'
 import type { ApiRequest } from './streams.ts'
 import { FIRST_SID, type NatsTap, type NatsTapHost } from './tap.ts'
-
-/** What the source hands over to. */
-export interface NatsHandler {
-  onAnswer(slot: number, refusal: Refusal | undefined): void
-  /** @param subscription index + 1 */
-  onLive(view: MessageView, subscription: number): void
-  onStream(view: MessageView, position: StreamPosition, route: number): void
-  onPong(position: number): void
-  onBatchEnd(): void
-  onDrain(): void
-  /** How many messages may be fetched, what has been asked for included. */
-  room(): number
-  /** The user may not publish to this subject. */
-  onDenied(subject: string): void
-}
 
 export interface NatsSourceDeps {
   readonly sink: NatsSink
@@ -32,13 +19,23 @@ export interface NatsSourceDeps {
   /** Subject prefix of our own for what consumers send, without the last dot. */
   readonly inbox: string
   readonly windowBytes: number
-  handler: NatsHandler
+  readonly handler: NatsHandler
+  /** A stream was made, changed or deleted. */
+  readonly onStreamsChanged: () => void
 }
 
-/** Our subscription numbers: the answers, then one per wildcard, then one per consumer. */
+/** Our subscription numbers: the answers, then one per wildcard, then news of the streams, then one per consumer. */
 const ANSWERS = 0
+const NEWS = 9_999
 const FIRST_CONSUMER = 10_000
 const SYNC_AGAIN_MS = 1_000
+
+/** What JetStream says of its streams: `$JS.EVENT.ADVISORY.STREAM.<action>.<stream>`. */
+const STREAM_NEWS = '$JS.EVENT.ADVISORY.STREAM.*.*'
+/** Replies of the JetStream API are not held to max_payload, bytes. */
+const LARGE_REPLY = 8 * 1024 * 1024
+
+const DENIED = /Permissions Violation for (Publish|Subscription) to "((?:[^"\\]|\\.)*)"/i
 
 /**
  * The reading end of the NATS connection: subscriptions of the routes, the answers to what the sink
@@ -50,6 +47,10 @@ export class NatsSource implements NatsInlet, NatsTapHost {
   /** Wildcards by index; `undefined` where a stream brings everything the wildcard would. */
   #wildcards: readonly (string | undefined)[] = []
   #consumers: DurableConsumer[] = []
+  /** Never given twice: what is still in a window names its consumer by it. */
+  #nextIndex = 0
+  /** Grows with each attempt to synchronize, and names the inbox of what is asked for after it. */
+  #inboxes = 0
   /** Consumers being synchronized, and those that wait to be. */
   readonly #syncing = new Set<DurableConsumer>()
   /** Why consumers are not in step, by name. */
@@ -67,11 +68,10 @@ export class NatsSource implements NatsInlet, NatsTapHost {
     for (const consumer of this.#consumers) consumer.ready = false
     this.#denied.clear()
     if (tap === undefined) return
-    const lines = [`SUB ${this.#deps.sink.answers} ${FIRST_SID + ANSWERS}\r\n`]
+    const lines = [subscribe(this.#deps.sink.answers, ANSWERS), subscribe(STREAM_NEWS, NEWS)]
     this.#wildcards.forEach((wildcard, index) => {
       if (wildcard !== undefined) lines.push(subscribe(wildcard, index + 1))
     })
-    for (const consumer of this.#consumers) lines.push(this.#subscribeConsumer(consumer))
     tap.write(Buffer.from(lines.join('')))
     for (const consumer of this.#consumers) this.#synchronize(consumer)
   }
@@ -99,12 +99,18 @@ export class NatsSource implements NatsInlet, NatsTapHost {
       this.#trouble.delete(consumer)
       consumer.ready = false
     }
-    const next = Math.max(-1, ...this.#consumers.map(({ index }) => index)) + 1
-    let added = 0
+    const added: DurableConsumer[] = []
     this.#consumers = plans.map((plan) => {
       const old = kept.get(keyOf(plan))
-      return old ?? this.#add(new DurableConsumer(next + added++, plan))
+      if (old !== undefined) return old
+      const fresh = new DurableConsumer(this.#nextIndex++, plan)
+      added.push(fresh)
+      return fresh
     })
+    if (this.#tap !== undefined)
+      added.forEach((consumer) => {
+        this.#synchronize(consumer)
+      })
   }
 
   get consumers(): readonly DurableConsumer[] {
@@ -124,7 +130,9 @@ export class NatsSource implements NatsInlet, NatsTapHost {
   onMessage(subscription: number, view: MessageView): void {
     const { handler, sink, headers } = this.#deps
     if (subscription === ANSWERS) handler.onAnswer(sink.slotOf(view), readAnswer(view))
-    else if (subscription < FIRST_CONSUMER) {
+    else if (subscription === NEWS) this.#deps.onStreamsChanged()
+    else if (subscription < NEWS) {
+      if (isDelivery(view)) return
       headers.read(view)
       handler.onLive(view, subscription)
     } else this.#onConsumer(subscription - FIRST_CONSUMER, view)
@@ -132,10 +140,12 @@ export class NatsSource implements NatsInlet, NatsTapHost {
 
   /** Source: nats-server's `Permissions Violation for Publish to "subject"`. */
   onServerError(text: string): void {
-    const denied = /Permissions Violation for (Publish|Subscription) to "([^"]+)"/i.exec(text)
+    const denied = DENIED.exec(text)
     if (denied === null) return
-    if (denied[1]?.toLowerCase() === 'publish') this.#deps.handler.onDenied(denied[2] as string)
-    else this.#denied.add(denied[2] as string)
+    const subject = unquoted(denied[2] as string)
+    if (denied[1]?.toLowerCase() === 'publish') this.#deps.handler.onDenied(subject)
+    // without news the streams are looked at now and then
+    else if (subject !== STREAM_NEWS) this.#denied.add(subject)
   }
 
   onBatchEnd(): void {
@@ -151,7 +161,7 @@ export class NatsSource implements NatsInlet, NatsTapHost {
   }
 
   maxMessage(): number {
-    return this.#deps.sink.serverMaxPayload + 64 * 1024
+    return Math.max(this.#deps.sink.serverMaxPayload, LARGE_REPLY) + 64 * 1024
   }
 
   settled(index: number, epoch: number, stream: number, sequence: number): void {
@@ -176,7 +186,7 @@ export class NatsSource implements NatsInlet, NatsTapHost {
         this.#deps.sink.serverMaxPayload + 64 * 1024,
         Math.floor(this.#deps.windowBytes / 2 / share),
       )
-      this.#write(consumer.pull(this.#inboxOf(consumer), batch, bytes))
+      this.#write(consumer.pull(batch, bytes))
     }
   }
 
@@ -189,23 +199,10 @@ export class NatsSource implements NatsInlet, NatsTapHost {
   tick(): void {
     const now = this.#deps.clock.monotonic()
     for (const consumer of this.#consumers) {
-      if (
-        consumer.ready &&
-        consumer.asked > 0 &&
-        now - consumer.heardAt > PULL_EXPIRES_MS + 5_000
-      ) {
-        this.#synchronize(consumer)
-      }
+      const silent = now - consumer.heardAt > PULL_EXPIRES_MS + 5_000
+      if (consumer.ready && consumer.asked > 0 && silent) this.#synchronize(consumer)
     }
     this.refill()
-  }
-
-  #add(consumer: DurableConsumer): DurableConsumer {
-    if (this.#tap !== undefined) {
-      this.#write(this.#subscribeConsumer(consumer))
-      this.#synchronize(consumer)
-    }
-    return consumer
   }
 
   #onConsumer(index: number, view: MessageView): void {
@@ -219,7 +216,7 @@ export class NatsSource implements NatsInlet, NatsTapHost {
     const wasReady = consumer.ready
     const position = consumer.number(view)
     if (position === undefined) {
-      if (wasReady) this.#synchronize(consumer)
+      if (wasReady && !consumer.ready) this.#synchronize(consumer)
       return
     }
     this.#deps.headers.read(view)
@@ -242,6 +239,7 @@ export class NatsSource implements NatsInlet, NatsTapHost {
     if (this.#syncing.has(consumer)) return
     this.#syncing.add(consumer)
     const tap = this.#tap
+    this.#subscribeConsumer(consumer)
     consumer
       .synchronize(this.#deps.api)
       .then(() => this.#trouble.delete(consumer))
@@ -274,12 +272,10 @@ export class NatsSource implements NatsInlet, NatsTapHost {
     }
   }
 
-  #inboxOf(consumer: DurableConsumer): string {
-    return `${this.#deps.inbox}.${consumer.index}`
-  }
-
-  #subscribeConsumer(consumer: DurableConsumer): string {
-    return `SUB ${this.#inboxOf(consumer)} ${sidOf(consumer)}\r\n`
+  /** A new inbox each time: what was asked for through the old one would come on top of what is asked for next. */
+  #subscribeConsumer(consumer: DurableConsumer): void {
+    consumer.inbox = `${this.#deps.inbox}.${this.#inboxes++}`
+    this.#write(`UNSUB ${sidOf(consumer)}\r\nSUB ${consumer.inbox} ${sidOf(consumer)}\r\n`)
   }
 
   #write(command: string): void {

@@ -43,6 +43,7 @@ export class NatsTap extends SessionTransport implements FrameReader {
   /** Who wrote each PING that is not answered yet: a position of ours, or the library. */
   readonly #pings: number[] = []
   #blocked = false
+  #chunk: Buffer | undefined
   /** Range of the chunk at hand that belongs to the library. */
   #passBuffer: Buffer | undefined
   #passStart = 0
@@ -134,6 +135,7 @@ export class NatsTap extends SessionTransport implements FrameReader {
   }
 
   #read(chunk: Buffer): void {
+    this.#chunk = chunk
     try {
       this.#splitter.feed(chunk)
     } catch (error) {
@@ -141,6 +143,7 @@ export class NatsTap extends SessionTransport implements FrameReader {
       return
     }
     this.#passOn()
+    this.#chunk = undefined
     this.#host.onBatchEnd()
   }
 
@@ -154,11 +157,13 @@ export class NatsTap extends SessionTransport implements FrameReader {
     this.#passBuffer = buffer
     this.#passStart = at
     this.#passEnd = end
+    // what crossed a border lies in the splitter's own buffer, where the end of this chunk may go next
+    if (buffer !== this.#chunk) this.#passOn()
   }
 
   #passOn(): void {
     if (this.#passBuffer === undefined) return
-    // a copy: the splitter may use its buffer again before the library's reader gets to it
+    // a copy: the library's reader gets to it later
     this.yields.push(Uint8Array.from(this.#passBuffer.subarray(this.#passStart, this.#passEnd)))
     this.#passBuffer = undefined
     this.signal.resolve()

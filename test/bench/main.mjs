@@ -13,6 +13,7 @@ import { tableText } from './table.mjs'
 /** @type {Record<string, () => Promise<Part>>} */
 const PARTS = {
   mapping: () => import('./mapping.bench.mjs'),
+  flow: () => import('./flow.bench.mjs'),
   'end-to-end': () => import('./end-to-end.bench.mjs'),
 }
 

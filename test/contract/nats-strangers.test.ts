@@ -238,7 +238,7 @@ describe('the NATS session against what is not NATS', () => {
     const tls = { caFile, handshakeFirst: false }
     await using stage = await startNatsSession(quick(server.url, { tls }))
     await stage.failed('PROTOCOL_ERROR')
-    await eventually('five attempts', () => server.accepted() >= 5, { deadline: 20_000 })
+    await eventually('three attempts', () => server.accepted() >= 3)
     await stage.session.stop()
     await eventually('no socket', () => server.open() === 0)
   })
@@ -250,7 +250,7 @@ describe('the NATS session against what is not NATS', () => {
     })
     const tls = { caFile, handshakeFirst: false }
     await using stage = await startNatsSession(quick(server.url, { tls }))
-    await eventually('five attempts', () => server.accepted() >= 5, { deadline: 20_000 })
+    await eventually('three attempts', () => server.accepted() >= 3)
     expect(stage.ups).toEqual([])
   })
 

@@ -483,3 +483,22 @@ describe('anything at all', () => {
     )
   })
 })
+
+describe('routes that others judge', () => {
+  const checkRoutes = () => [{ path: 'routes[0].pattern', text: 'cannot be' }]
+
+  it('have their mistakes reported with all others, each with its source', async () => {
+    await using folder = await tempFolder()
+    writeFileSync(join(folder.path, 'b.yaml'), 'routes:\n  - pattern: "#"\nlog: { level: loud }\n')
+    const load = () => loadConfig({ file: 'b.yaml', env: {}, cwd: folder.path, checkRoutes })
+    expect(report(load)).toEqual([
+      'routes[0].pattern cannot be (b.yaml:2)',
+      expect.stringMatching(/^log\.level .*\(b\.yaml:3\)$/),
+    ])
+  })
+
+  it('are not shown to others while they are not well written', () => {
+    const load = () => loadConfig({ env: {}, flags: { routes: '[{}]' }, checkRoutes })
+    expect(report(load)).toEqual([expect.stringMatching(/^routes\[0\]\.pattern is missing/)])
+  })
+})

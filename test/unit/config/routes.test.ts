@@ -31,7 +31,7 @@ it('a route with a pattern alone has every other key by default', () => {
       unmappable: 'escape',
       oversize: 'deadLetter',
       startAt: 'new',
-      onConflict: 'newest',
+      onConflict: 'mqtt',
     },
   ])
 })
