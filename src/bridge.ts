@@ -11,7 +11,7 @@ import { EmbeddedBroker } from './mqtt/embedded/broker.ts'
 import type { MqttLinkFacts } from './mqtt/link-facts.ts'
 import { MqttSide, type MqttSideHandler } from './mqtt/side.ts'
 import type { MqttTarget } from './mqtt/sink.ts'
-import { jwtExpiry } from './nats/jwt.ts'
+import { userJwtExpiry } from './nats/auth.ts'
 import { NatsSide, type NatsSideHandler } from './nats/side.ts'
 import type { NatsTarget } from './nats/sink.ts'
 
@@ -143,7 +143,7 @@ export class Bridge implements Part {
   }
 
   #tick(): void {
-    this.#flows.toNats.tracked.tick()
+    this.#flows.toNats.tick()
     this.#nats.tick()
     this.#callOff = this.#deps.clock.after(TICK_MS, () => this.#tick())
   }
@@ -163,16 +163,9 @@ export class Bridge implements Part {
   }
 
   #expiries(): ExpiryReport[] {
-    const { jwt, creds } = this.#config.nats.auth
-    const secret = jwt ?? creds
-    if (secret === undefined) return []
-    try {
-      const expiresAt = jwtExpiry(secret.read())
-      return [{ credential: 'nats user jwt', account: this.#config.nats.account ?? '', expiresAt }]
-    } catch {
-      // the session says why it cannot be read
-      return []
-    }
+    const { auth, account = '' } = this.#config.nats
+    const expiresAt = userJwtExpiry(auth)
+    return expiresAt === undefined ? [] : [{ credential: 'nats user jwt', account, expiresAt }]
   }
 
   #makeEmbedded(): EmbeddedBroker | undefined {

@@ -40,8 +40,6 @@ export interface ProcessPort {
   readonly stopSignal: (options?: StopOptions) => AbortSignal
   /** Calls back at each SIGHUP. */
   readonly onReload: (action: () => void) => void
-  /** Registers what must happen when the process ends at once. */
-  readonly atExit: (action: () => void) => void
   /** Registers who ends things in order after a failure nobody expected. */
   readonly onFailure: (action: (thrown: unknown) => Promise<void>) => void
 }
@@ -189,7 +187,7 @@ function demoDeps({ flags }: ConfigArguments, port: ProcessPort): DemoDeps {
     await daemon.start()
     return runningDemo(daemon, signal)
   }
-  return { terminal, clock, env, signal, atExit: port.atExit, startBridge }
+  return { terminal, clock, env, signal, startBridge }
 }
 
 function runningDemo(daemon: Daemon, signal: AbortSignal): DemoBridge {

@@ -93,7 +93,6 @@ async function main(): Promise<number> {
     input: () => process.stdin,
     stopSignal,
     onReload: (action) => void process.on('SIGHUP', action),
-    atExit: (action) => void process.on('exit', action),
     onFailure: (action) => {
       endInOrder = action
     },

@@ -28,8 +28,6 @@ export interface DemoDeps {
   readonly env: ToolOptions['env']
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal
-  /** Registers what must happen should the process end at once. */
-  readonly atExit: (action: () => void) => void
   /** Starts the embedded broker and the bridge, and tells of every message it sees. */
   readonly startBridge: (
     ports: DemoPorts,
@@ -51,7 +49,6 @@ export async function demo(data: string | undefined, deps: DemoDeps): Promise<nu
   const server = await startLocalServer({
     program,
     port: ports.nats,
-    atExit: deps.atExit,
     ...(data === undefined ? {} : { data }),
   })
   stack.defer(() => server.stop())

@@ -1,9 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { rmSync } from 'node:fs'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { mkdir, mkdtemp } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { BridgeError } from '../core/errors.ts'
 
 /** Milliseconds the server has to listen, and later to end. */
@@ -15,14 +15,27 @@ const HOST = '127.0.0.1'
 /** Ports tried above the usual one. */
 const ATTEMPTS = 100
 
+/**
+ * Runs the server of its arguments until standard input ends, then removes the folder named first, if any.
+ * Standard input ends with this process, however that ends, so that no server is left without its owner.
+ */
+const GUARD = `
+remove=$1; shift
+exec 3<&0
+"$@" </dev/null 3<&- & server=$!
+{ cat <&3 >/dev/null; kill "$server"; } 2>/dev/null & watch=$!
+wait "$server"; code=$?
+kill "$watch" 2>/dev/null
+[ -z "$remove" ] || rm -rf "$remove"
+exit "$code"
+`
+
 /** How to start a nats-server. */
 export interface LocalServerOptions {
   readonly program: string
   readonly port: number
   /** Folder of the streams; without one a temporary folder, removed at the end. */
   readonly data?: string
-  /** Registers what must happen should the process end at once. */
-  readonly atExit: (action: () => void) => void
 }
 
 /** A nats-server with JetStream on this machine. */
@@ -46,32 +59,43 @@ export async function freePortFrom(wanted: number): Promise<number> {
 
 /** Starts a nats-server; resolves when it listens. Throws `BridgeError` TOOL_MISSING when it does not. */
 export async function startLocalServer(options: LocalServerOptions): Promise<LocalServer> {
-  const { program, port, atExit } = options
+  const { program, port } = options
   const kept = options.data === undefined ? undefined : resolve(options.data)
   const data = kept ?? (await mkdtemp(join(tmpdir(), 'mqtt-nats-bridge-demo-')))
   await mkdir(data, { recursive: true })
-  const args = ['--addr', HOST, '--port', String(port), '--jetstream', '--store_dir', data]
+  const remove = kept === undefined ? data : ''
+  const server = [
+    program,
+    '--addr',
+    HOST,
+    '--port',
+    String(port),
+    '--jetstream',
+    '--store_dir',
+    data,
+  ]
   // in a process group of its own, so that Ctrl-C reaches the bridge alone, which then ends the server in order
-  const child = spawn(program, args, { detached: true, stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn('sh', ['-c', GUARD, 'sh', remove, ...server], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'pipe'],
+  })
   let said = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(-MAX_SAID)
   })
+  // it may be gone when its input ends
+  child.stdin.on('error', () => undefined)
   const gone = new Promise<BridgeError>((done) => {
     child.once('error', (cause) => done(failure(cause.message, cause)))
     child.once('close', (code, signal) =>
       done(failure(`it ended with ${code ?? signal}: ${lastLine(said)}`)),
     )
   })
-  atExit(() => {
-    child.kill('SIGKILL')
-    if (kept === undefined) rmSync(data, { recursive: true, force: true })
-  })
   const stop = async (): Promise<void> => {
-    await end(child, gone)
-    if (kept === undefined) await rm(data, { recursive: true, force: true, maxRetries: 3 })
+    child.stdin.end()
+    await Promise.race([gone, sleep(STOP_TIME, undefined, { ref: false })])
   }
-  const failed = await Promise.race([gone, listens(port).then(() => undefined)])
+  const failed = await Promise.race([gone, listens(port).catch((error: BridgeError) => error)])
   if (failed !== undefined) {
     await stop()
     throw failed
@@ -79,19 +103,11 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
   return { url: `nats://${HOST}:${port}`, data, ended: gone, stop }
 }
 
-async function end(child: ChildProcess, gone: Promise<unknown>): Promise<void> {
-  if (child.pid === undefined) return
-  child.kill('SIGTERM')
-  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIME)
-  await gone
-  clearTimeout(timer)
-}
-
 async function listens(port: number): Promise<void> {
   const deadline = performance.now() + START_TIME
   while (!(await accepts(port))) {
     if (performance.now() > deadline) throw failure('it does not listen')
-    await new Promise((done) => setTimeout(done, 20))
+    await sleep(20)
   }
 }
 

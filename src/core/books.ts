@@ -60,15 +60,15 @@ export class RouteBooks {
 
   drop(reason: DropReason): void {
     const at = DROP_REASONS.indexOf(reason)
-    this.dropped[at] = (this.dropped[at] ?? 0) + 1
+    this.dropped[at] = (this.dropped[at] as number) + 1
   }
 
   /** Puts one forward duration, in seconds, into the histogram. */
   observe(seconds: number): void {
     this.durationSum += seconds
     let at = 0
-    while (at < DURATION_BOUNDS.length && seconds > (DURATION_BOUNDS[at] ?? 0)) at++
-    this.durations[at] = (this.durations[at] ?? 0) + 1
+    while (at < DURATION_BOUNDS.length && seconds > (DURATION_BOUNDS[at] as number)) at++
+    this.durations[at] = (this.durations[at] as number) + 1
   }
 
   get receivedTotal(): number {

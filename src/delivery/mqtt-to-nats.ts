@@ -86,6 +86,12 @@ export class MqttToNats<Target> implements MqttHandler {
     return !stop
   }
 
+  /** Looks for answers that do not come; call about once a second. */
+  tick(): void {
+    this.tracked.tick()
+    this.onAnswersEnd()
+  }
+
   /** The messages of a NATS chunk, answers among them, were handed over. */
   onAnswersEnd(): void {
     if (this.tracked.release()) this.#goOn()

@@ -1,4 +1,4 @@
-import type { DropReason } from '../core/books.ts'
+import type { DropReason, RouteBooks } from '../core/books.ts'
 import type { NatsInlet, Outlet, StreamPosition } from '../core/lanes.ts'
 import type { MessageView } from '../core/message-view.ts'
 import type { Clock } from '../core/ports.ts'
@@ -174,12 +174,11 @@ export class MqttWindow<Target> {
     this.#strike()
     for (let at = window.head; at < window.sent; at++) {
       const slot = at & window.mask
-      const frame = window.buffer[slot]
-      if (window.qos[slot] === 0 || frame === undefined || window.state[slot] !== Slot.open)
-        continue
+      if (window.qos[slot] === 0 || window.state[slot] !== Slot.open) continue
+      const frame = window.buffer[slot] as Buffer
       this.#deps.outlet.markRepeated(frame, window.start[slot] as number)
-      const books = window.books[slot]
-      if (books !== undefined) books.retried++
+      const books = window.books[slot] as RouteBooks
+      books.retried++
     }
     window.rewind()
     this.#queued = window.size > 0 ? window.head : -1
@@ -199,8 +198,7 @@ export class MqttWindow<Target> {
 
   #forwarded(slot: number, now: number): void {
     const { window } = this
-    const books = window.books[slot]
-    if (books === undefined) return
+    const books = window.books[slot] as RouteBooks
     const qos = window.qos[slot] as number
     books.inFlight--
     books.forwarded[qos] = (books.forwarded[qos] as number) + 1
@@ -223,8 +221,7 @@ export class MqttWindow<Target> {
   }
 
   #giveUp(slot: number, reason: DropReason, text: string): void {
-    const books = this.window.books[slot]
-    if (books === undefined) return
+    const books = this.window.books[slot] as RouteBooks
     books.inFlight--
     books.drop(reason)
     this.#deps.drops.note(books, reason, text)

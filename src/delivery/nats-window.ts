@@ -1,4 +1,4 @@
-import type { DropReason } from '../core/books.ts'
+import type { DropReason, RouteBooks } from '../core/books.ts'
 import type { MqttInlet, Outlet, Refusal } from '../core/lanes.ts'
 import type { MessageView } from '../core/message-view.ts'
 import type { Clock } from '../core/ports.ts'
@@ -130,8 +130,7 @@ export class NatsWindow<Target> {
       window.state[slot] = Slot.delivered
       return
     }
-    const books = window.books[slot]
-    if (books !== undefined) this.#deps.drops.note(books, 'retry', refusal.text)
+    this.#deps.drops.note(window.books[slot] as RouteBooks, 'retry', refusal.text)
     if (refusal.code === TOO_LARGE_FOR_STREAM) this.#giveUp(slot, 'tooLarge')
     else if (refusal.code === 'noResponders') this.#noStream(slot)
     else this.#again(slot)
@@ -212,15 +211,12 @@ export class NatsWindow<Target> {
     const { window } = this
     for (let at = window.head; at < window.tail; at++) {
       const slot = at & window.mask
-      const books = window.books[slot]
       if (window.state[slot] !== Slot.open || window.lane[slot] !== Mode.durable) continue
-      const subject = this.#subjectOf(slot)
-      if (books === undefined || subject === undefined) continue
-      const verdict = this.#deps.onNoStream(subject, books.route, Number.POSITIVE_INFINITY)
+      const { route } = window.books[slot] as RouteBooks
+      const verdict = this.#deps.onNoStream(this.#subjectOf(slot), route, Number.POSITIVE_INFINITY)
       if (verdict === 'noStream') this.#giveUp(slot, 'noStream')
       else if (verdict === 'settled') {
         window.lane[slot] = Mode.confirmed
-        this.#confirmed = window.head
         this.#unpinged = true
         // it may lie below what earlier PONGs covered
         this.#confirmed = window.head
@@ -259,8 +255,7 @@ export class NatsWindow<Target> {
 
   #forwarded(slot: number, now: number): void {
     const { window } = this
-    const books = window.books[slot]
-    if (books === undefined) return
+    const books = window.books[slot] as RouteBooks
     const qos = window.qos[slot] as number
     books.inFlight--
     books.forwarded[qos] = (books.forwarded[qos] as number) + 1
@@ -269,18 +264,17 @@ export class NatsWindow<Target> {
     books.observe((now - (window.since[slot] as number)) / 1000)
   }
 
-  #subjectOf(slot: number): string | undefined {
-    const frame = this.window.buffer[slot]
-    const start = this.window.start[slot] as number
-    return frame === undefined ? undefined : this.#deps.outlet.addressOf(frame, start)
+  /** Subject of an open slot. */
+  #subjectOf(slot: number): string {
+    const { buffer, start } = this.window
+    return this.#deps.outlet.addressOf(buffer[slot] as Buffer, start[slot] as number)
   }
 
   #noStream(slot: number): void {
     const { window } = this
-    const books = window.books[slot]
-    const subject = this.#subjectOf(slot)
-    if (subject === undefined || books === undefined) return
-    const verdict = this.#deps.onNoStream(subject, books.route, window.refusals[slot] as number)
+    const { route } = window.books[slot] as RouteBooks
+    const tries = window.refusals[slot] as number
+    const verdict = this.#deps.onNoStream(this.#subjectOf(slot), route, tries)
     if (verdict === 'settled') window.state[slot] = Slot.delivered
     else if (verdict === 'noStream') this.#giveUp(slot, 'noStream')
     else this.#again(slot)
@@ -289,14 +283,13 @@ export class NatsWindow<Target> {
   #again(slot: number): void {
     const { window } = this
     window.refusals[slot] = Math.min(255, (window.refusals[slot] as number) + 1)
-    const books = window.books[slot]
-    if (books !== undefined) books.retried++
+    const books = window.books[slot] as RouteBooks
+    books.retried++
     this.#retry.schedule(window.refusals[slot] as number)
   }
 
   #giveUp(slot: number, reason: DropReason): void {
-    const books = this.window.books[slot]
-    if (books === undefined) return
+    const books = this.window.books[slot] as RouteBooks
     books.inFlight--
     books.drop(reason)
     this.#deps.drops.note(books, reason, 'refused by NATS')

@@ -9,7 +9,7 @@ import {
 import { fromSeed } from 'nkeys.js'
 import type { NatsAuthConfig, Secret } from '../core/config.ts'
 import { BridgeError } from '../core/errors.ts'
-import { decodeUserJwt, explainJwt } from './jwt.ts'
+import { decodeUserJwt, explainJwt, jwtExpiry } from './jwt.ts'
 
 /** What one login is made with. */
 export interface Credentials {
@@ -81,6 +81,18 @@ export function makeCredentials(material: AuthMaterial, context: AuthContext): C
     return { method: 'token', authenticator: tokenAuthenticator(material.token) }
   }
   return { method: 'none' }
+}
+
+/** When the user JWT of these secrets ends, epoch seconds, 0 = never; undefined without one that can be read. */
+export function userJwtExpiry(auth: NatsAuthConfig): number | undefined {
+  try {
+    const { jwt, creds } = readAuth(auth)
+    const text = jwt ?? (creds === undefined ? undefined : section(creds, 'NATS USER JWT'))
+    return text === undefined ? undefined : jwtExpiry(text)
+  } catch {
+    // the session says why it cannot be read
+    return undefined
+  }
 }
 
 /** A part of a creds file: what stands between a line of dashes with its name and the next line of dashes. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { startStage } from '../support/bridge-stage.ts'
+import { startStage, texts } from '../support/bridge-stage.ts'
 import { eventually } from '../support/eventually.ts'
 import { createStream } from '../support/jetstream.ts'
 import { mqttLoad, natsLoad } from '../support/load.ts'
@@ -35,6 +35,38 @@ const CASES = [
   ['MQTT link, confirmed', 'mqtt', false],
   ['MQTT link, durable', 'mqtt', true],
 ] as const
+
+describe('messages that waited for NATS', () => {
+  it('go out before those that come while the streams are asked for', async () => {
+    const proxies: FaultProxy[] = []
+    await using stage = await startStage({
+      nats: { jetstream: true },
+      through: async (_, natsPort) => {
+        const proxy = await startProxy(natsPort)
+        proxies.push(proxy)
+        return { nats: proxy.port }
+      },
+    })
+    await using proxy = proxies[0] as FaultProxy
+    const { mqtt, nats, bridge } = stage
+    const onNats = nats.subscribe('a')
+    await nats.flush()
+    await proxy.refuse(true)
+    proxy.cut()
+    await eventually('NATS to be away', () => bridge.report().links.nats.state !== 'connected')
+    await mqtt.publish('mqtt/a', 'first', { qos: 1 })
+    await eventually('the first', () => bridge.books('mqttToNats').inFlight === 1)
+    await proxy.refuse(false)
+    // the answer about the streams is on its way for that long
+    proxy.delay(300, 'down')
+    await eventually('the next connection', () => bridge.report().links.nats.connects === 2)
+    await mqtt.publish('mqtt/a', 'second', { qos: 1 })
+    await eventually('the second', () => bridge.books('mqttToNats').receivedTotal === 2)
+    expect(texts(await onNats.take(2))).toEqual(['a first', 'a second'])
+    await eventually('all to be settled', () => bridge.books('mqttToNats').inFlight === 0)
+    expect(bridge.unbalanced()).toEqual([])
+  })
+})
 
 describe('links that break under load', () => {
   it.each(CASES)('lose and reorder nothing on the way to NATS (%s)', async (_, side, durable) => {

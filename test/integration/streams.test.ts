@@ -89,8 +89,8 @@ describe('delivery auto', () => {
       config: { name: 'worker', durable_name: 'worker', ack_policy: 'explicit' },
     })
     const jobs = nats.subscribe('_INBOX.worker')
-    nats.publish('$JS.API.CONSUMER.MSG.NEXT.WORK.worker', '1', { reply: '_INBOX.worker' })
-    expect(texts(await jobs.take(1))).toEqual(['work.a a job'])
+    nats.publish('$JS.API.CONSUMER.MSG.NEXT.WORK.worker', '2', { reply: '_INBOX.worker' })
+    expect(texts(await jobs.take(2))).toEqual(['work.a a job', 'work.b another'])
     nats.publish('marker', 'end')
     expect(texts(await mqtt.take(2))).toEqual(['mqtt/work/b another', 'mqtt/marker end'])
     await eventually('all to be settled', () => bridge.books('natsToMqtt').inFlight === 0)

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -63,17 +64,27 @@ describe('the demo', () => {
     expect(existsSync(data)).toBe(true)
   })
 
-  it('takes the server along when it is cut short', async () => {
-    const demo = await startDemo()
-    const { nats, data } = await demo.places()
-    demo.child.signal('SIGTERM')
-    await eventually('the second signal to count', async () => {
-      demo.child.signal('SIGTERM')
-      return demo.child.ending() !== undefined
-    })
-    await demo.child.ended
-    expect(existsSync(data)).toBe(false)
-    expect(await listens(nats)).toBe(false)
+  it.each(['SIGTERM', 'SIGKILL'] as const)(
+    'takes the server along when %s cuts it short',
+    async (signal) => {
+      const demo = await startDemo()
+      const { nats, data } = await demo.places()
+      await eventually('the end of the demo', () => {
+        demo.child.signal(signal)
+        return demo.child.ending() !== undefined
+      })
+      await eventually('the server to be gone', async () => !(await listens(nats)))
+      await eventually('the folder to be gone', () => !existsSync(data))
+    },
+  )
+
+  it('says why when the server cannot be started, and leaves nothing behind', async () => {
+    await using folder = await tempFolder()
+    const file = join(folder.path, 'file')
+    await writeFile(file, '')
+    const { child } = await startDemo('--data', join(file, 'below'))
+    expect(await child.ended).toEqual({ code: 1, signal: null })
+    expect(child.stderr()).toContain('ENOTDIR')
   })
 })
 

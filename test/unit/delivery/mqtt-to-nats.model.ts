@@ -60,7 +60,7 @@ export class World {
   #reading = false
   #next = 0
 
-  constructor() {
+  constructor(over: { readonly planFor?: Plans['planFor'] } = {}) {
     const inlet: MqttInlet = {
       generation: 1,
       acknowledge: (packetId) => this.#appended.push(packetId),
@@ -78,7 +78,7 @@ export class World {
       outlet: this.outlet,
       clock: this.clock,
       drops: dropLog(this.clock),
-      planFor: this.plans.planFor,
+      planFor: over.planFor ?? this.plans.planFor,
       onNoStream: () => this.verdict,
       windowLimit: LIMIT,
       windowBytes: 1_000_000,

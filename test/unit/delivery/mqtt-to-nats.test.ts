@@ -55,7 +55,7 @@ function act(world: World, one: Step): void {
       break
     case 'pass':
       world.clock.pass(one[1])
-      world.flow.tracked.tick()
+      world.flow.tick()
       break
     case 'block':
       world.block(one[1])
@@ -90,7 +90,7 @@ function finish(world: World): void {
     world.read(100)
     world.serve(Array.from({ length: 100 }, () => 'take' as const))
     world.clock.pass(6_000)
-    world.flow.tracked.tick()
+    world.flow.tick()
     check(world)
   }
   world.serve(Array.from({ length: 1_000 }, () => 'take' as const))

@@ -83,6 +83,10 @@ export class World {
     return this.#settled === this.stored.length && this.flow.drained
   }
 
+  get firstUnacknowledged(): string | undefined {
+    return this.#unacknowledged[0]?.payload
+  }
+
   store(subject: string, qos: number, own: boolean): void {
     this.stored.push({ subject, qos, own })
   }
@@ -154,6 +158,11 @@ export class World {
     if (!this.outlet.up) return
     // a broker that hangs up at once may mean a message; here it never does
     this.clock.pass(5_000)
+    this.hangUp()
+  }
+
+  /** The broker closes the link right away. */
+  hangUp(): void {
     this.outlet.up = false
     this.#down = true
     this.flow.onMqttDown()

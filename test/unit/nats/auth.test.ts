@@ -2,7 +2,7 @@ import { createAccount, createUser } from 'nkeys.js'
 import { describe, expect, it } from 'vitest'
 import type { NatsAuthConfig, Secret } from '../../../src/core/config.ts'
 import { BridgeError } from '../../../src/core/errors.ts'
-import { makeCredentials, readAuth } from '../../../src/nats/auth.ts'
+import { makeCredentials, readAuth, userJwtExpiry } from '../../../src/nats/auth.ts'
 import { makeOperator } from '../../support/operator.ts'
 
 const secret = (value: string): Secret => ({ origin: 'inline', read: () => value })
@@ -41,6 +41,17 @@ describe('the login', () => {
     const { method, jwt, authenticator } = login({ jwt: secret(` ${bearer.jwt}\n`) })
     expect({ method, jwt }).toEqual({ method: 'bearer', jwt: bearer.jwt })
     expect(authenticator?.('nonce')).toEqual({ jwt: bearer.jwt, nkey: '', sig: '' })
+  })
+
+  it('knows when its JWT ends, bare or in a creds file, and nothing of other secrets', async () => {
+    const ending = await operator.userJwt({ account: 'IOT', expiresIn: 600 })
+    const from = Math.floor(Date.now() / 1000)
+    const expiry = userJwtExpiry({ jwt: secret(ending.jwt) }) ?? 0
+    expect(expiry).toBeGreaterThan(from + 500)
+    expect(userJwtExpiry({ creds: secret(ending.creds) })).toBe(expiry)
+    expect(userJwtExpiry({ jwt: secret(bearer.jwt) })).toBe(0)
+    expect(userJwtExpiry({ username: 'a', password: secret('b') })).toBeUndefined()
+    expect(userJwtExpiry({ creds: secret('no creds file') })).toBeUndefined()
   })
 
   it('signs the nonce with the seed of a JWT, of a creds file, or alone', () => {
