@@ -40,9 +40,6 @@ export function withoutEffect(route: RouteConfig): string[] {
     notes.push(`class ${route.class} has no effect: messages are kept in order like class event`)
   }
   if (route.ttl !== undefined) notes.push('ttl has no effect: messages do not expire')
-  if (route.retain !== 'keep') {
-    notes.push(`retain ${route.retain} has no effect: the flag crosses as it is`)
-  }
   if (route.oversize === 'objectStore') {
     notes.push('oversize objectStore has no effect: what is too large is dropped and counted')
   }

@@ -20,7 +20,7 @@ export const MQTT_SETTINGS = {
   'mqtt.clientId': setting(
     text('a name'),
     'mqtt-nats-bridge',
-    'Client identifier. It names the session on the broker, so each bridge needs its own and keeps it.',
+    'Client identifier. It names the session on the broker and the durable consumers on NATS, so each bridge needs its own and keeps it.',
   ),
   'mqtt.username': optional(text('a name'), 'User name given to the broker.'),
   'mqtt.password': optional(secret('the password'), 'Password given to the broker.'),

@@ -71,7 +71,7 @@ export const NATS_SETTINGS = {
   ),
   'nats.name': optional(
     text('a name'),
-    'Name of the connection, shown by the server; also names the durable consumers.',
+    'Name of the connection, shown by the server.',
     'mqtt.clientId',
   ),
   'nats.connectTimeout': setting(

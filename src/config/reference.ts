@@ -23,6 +23,8 @@ snake case; an empty one counts as not set. Lists in variables are separated by 
 
 All mistakes are reported together, each with its path, where the value came from and what would be right.
 Unknown keys, variables and flags are mistakes too. \`mqtt-nats-bridge check\` reads the configuration and starts nothing.
+Settings this version takes and does not act on yet (\`class\` state and command, \`ttl\`, \`drainRate\`, \`onConflict\`,
+\`oversize\`, QoS 2) are named by \`check\` and in the log at start, with what happens instead.
 
 ## How values are written
 

@@ -43,14 +43,7 @@ describe('the plan of a route', () => {
       ]),
     )
     const words = (notes: readonly string[] = []) => notes.map((note) => note.split(/[ :]/)[0])
-    expect(words(state?.notes)).toEqual([
-      'qos',
-      'class',
-      'retain',
-      'oversize',
-      'drainRate',
-      'onConflict',
-    ])
+    expect(words(state?.notes)).toEqual(['qos', 'class', 'oversize', 'drainRate', 'onConflict'])
     expect(words(command?.notes)).toEqual(['class', 'ttl'])
   })
 
