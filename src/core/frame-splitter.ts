@@ -37,6 +37,8 @@ export class FrameSplitter {
   #skip = 0
   /** What came, and was not read, when the reader said stop. */
   #backlog: Buffer | undefined
+  /** The backlog being read: nobody reuses it, so what is left of it needs no copy. */
+  #own: Buffer | undefined
 
   constructor(reader: FrameReader) {
     this.#reader = reader
@@ -56,7 +58,10 @@ export class FrameSplitter {
     const backlog = this.#backlog
     if (backlog === undefined) return true
     this.#backlog = undefined
-    return this.#read(backlog)
+    this.#own = backlog
+    const goOn = this.#read(backlog)
+    this.#own = undefined
+    return goOn
   }
 
   #read(chunk: Buffer): boolean {
@@ -137,7 +142,8 @@ export class FrameSplitter {
 
   #stop(chunk: Buffer, at: number): boolean {
     this.#stopped = false
-    this.#backlog = Buffer.from(chunk.subarray(at))
+    const left = chunk.subarray(at)
+    this.#backlog = chunk === this.#own ? left : Buffer.from(left)
     return false
   }
 }
