@@ -1,6 +1,6 @@
 import type { Problem } from '../core/errors.ts'
 import { nearest } from './nearest.ts'
-import { ENV_CONFIG_FILE, ENV_PREFIX, envName, flagName } from './paths.ts'
+import { ENV_OTHERS, ENV_PREFIX, envName, flagName } from './paths.ts'
 import { isSetting, SETTING_PATHS, type SettingPath, settingOf } from './schema.ts'
 import { leafMistake } from './tree.ts'
 
@@ -22,7 +22,7 @@ export function fromEnvironment(env: NodeJS.ProcessEnv): Overrides {
   const values = new Map<SettingPath, unknown>()
   const problems: Problem[] = []
   for (const [name, value] of Object.entries(env)) {
-    if (value === undefined || !name.startsWith(ENV_PREFIX) || name === ENV_CONFIG_FILE) continue
+    if (value === undefined || !name.startsWith(ENV_PREFIX) || ENV_OTHERS.has(name)) continue
     const path = PATH_OF_VARIABLE.get(name)
     if (path === undefined) {
       if (isServiceLink(name, value)) continue

@@ -24,6 +24,9 @@ export const ENV_PREFIX = 'MQTTNATS_'
 /** Variable with the path of the configuration file. */
 export const ENV_CONFIG_FILE = `${ENV_PREFIX}CONFIG`
 
+/** Variables that begin like settings and are none: the configuration file, and the folder of fetched tools. */
+export const ENV_OTHERS: ReadonlySet<string> = new Set([ENV_CONFIG_FILE, `${ENV_PREFIX}TOOLS`])
+
 function worded(path: string, separator: string): string {
   return path.replaceAll('.', separator).replaceAll(/([a-z0-9])([A-Z])/g, `$1${separator}$2`)
 }

@@ -31,6 +31,8 @@ export interface Outlet<Target> {
 export interface MqttInlet {
   /** Grows with each connection: an acknowledgement is only written on the connection its message came on. */
   readonly generation: number
+  /** Generation of the first connection of the broker's present session: packet ids of before mean nothing now. */
+  readonly sessionBegan: number
   /** Appends the acknowledgement of a message of QoS 1 or 2. */
   acknowledge(packetId: number, qos: number): void
   /** Writes what {@link acknowledge} appended. */

@@ -25,7 +25,7 @@ export interface FlowReport {
 export interface RouteReport {
   readonly name: string
   readonly direction: Direction
-  /** What is in force: `live`, `confirmed`, `durable`, or `auto` with the streams it found. */
+  /** What is in force: `live`, `confirmed` or `durable` (for what {@link streams} cover); `none` for what no route takes. */
   readonly delivery: string
   readonly window: number
   readonly books: RouteBooks

@@ -1,5 +1,6 @@
 import type { BridgeConfig, Direction, RouteConfig } from '../core/config.ts'
 import type { DecisionListener } from '../core/decision.ts'
+import { BridgeError } from '../core/errors.ts'
 import type { MqttInlet, NatsInlet, Outlet } from '../core/lanes.ts'
 import type { Clock, Logger } from '../core/ports.ts'
 import type { FlowReport, RouteReport } from '../core/status.ts'
@@ -48,7 +49,7 @@ export class Flows<NatsTarget, MqttTarget> {
   readonly cover: StreamCover
   readonly #deps: FlowsDeps<NatsTarget, MqttTarget>
   readonly #planner: Planner
-  readonly #said = new Map<number, string>()
+  readonly #said = new Map<string, string>()
 
   constructor(deps: FlowsDeps<NatsTarget, MqttTarget>) {
     this.#deps = deps
@@ -126,7 +127,7 @@ export class Flows<NatsTarget, MqttTarget> {
       return {
         name: books.route,
         direction: books.direction,
-        delivery: route === undefined ? 'none' : deliveryOf(route, streams),
+        delivery: route === undefined ? 'none' : deliveryOf(route, streams, books.direction),
         window: books.direction === 'mqttToNats' ? config.mqtt.window : config.nats.window,
         books,
         streams,
@@ -148,18 +149,20 @@ export class Flows<NatsTarget, MqttTarget> {
     return this.cover.readings.filter(({ route }) => route === index).map(({ stream }) => stream)
   }
 
-  /** Says, per route and when it changes, what is delivered how. */
+  /** Says, per route and direction and when it changes, what is delivered how. */
   #say(): void {
-    this.#deps.config.routes.forEach((route, index) => {
-      const streams = this.cover.streamsOf(index)
-      const delivery = deliveryOf(route, streams)
-      if (this.#said.get(index) === delivery) return
-      this.#said.set(index, delivery)
-      this.#deps.logger.info(
-        { route: route.name, direction: route.direction, delivery, streams },
-        'route delivers',
-      )
-    })
+    for (const { name, direction, delivery, streams } of this.routeReports()) {
+      const route = this.#deps.config.routes.find((one) => one.name === name)
+      const key = `${direction} ${name}`
+      const said = JSON.stringify([delivery, streams])
+      if (route === undefined || this.#said.get(key) === said) continue
+      this.#said.set(key, said)
+      const fields = { route: name, direction, wished: route.delivery, delivery, streams }
+      this.#deps.logger.info(fields, 'route delivers')
+      if (route.delivery !== 'durable' || streams.length > 0) continue
+      const text = `carrying route '${name}' ${direction}: no stream covers it, and it is durable`
+      this.#deps.logger.failure(new BridgeError(text, { code: 'NATS_NO_STREAM' }), 'no stream')
+    }
   }
 
   #onNoStream(subject: string, name: string, tries: number): NoStreamVerdict {
@@ -171,12 +174,17 @@ export class Flows<NatsTarget, MqttTarget> {
   }
 }
 
-/** What is in force on a route, in words. */
-function deliveryOf(route: RouteConfig, streams: readonly string[]): string {
+/**
+ * What is in force on a route in one direction. `durable` holds for what its streams cover; what they do not
+ * cover is delivered as if there were none. Core NATS has no acknowledgement: without a stream it is read live.
+ */
+function deliveryOf(
+  route: RouteConfig,
+  streams: readonly string[],
+  direction: Direction,
+): 'live' | 'confirmed' | 'durable' {
   if (route.class === 'live' || route.delivery === 'live') return 'live'
-  if (route.delivery === 'confirmed') return 'confirmed'
   if (route.delivery === 'durable') return 'durable'
-  return streams.length === 0
-    ? 'auto: confirmed, no stream covers the route'
-    : `auto: durable in ${streams.join(', ')}, else confirmed`
+  if (route.delivery === 'auto' && streams.length > 0) return 'durable'
+  return direction === 'mqttToNats' ? 'confirmed' : 'live'
 }

@@ -110,6 +110,8 @@ export class MqttToNats<Target> implements MqttHandler {
 
   onNatsDown(): void {
     this.tracked.onDown()
+    // a full socket is gone with its connection
+    this.#goOn()
   }
 
   /** The socket to NATS took what was waiting. */
@@ -129,9 +131,14 @@ export class MqttToNats<Target> implements MqttHandler {
       return
     }
     for (const plan of this.#plans.values()) {
-      if (plan.address !== subject || (plan.books.forwarded[0] as number) === 0) continue
-      // it was of QoS 0, and stood as forwarded since it was written
-      plan.books.forwarded[0] = (plan.books.forwarded[0] as number) - 1
+      if (plan.address !== subject) continue
+      // it was live, and stood as forwarded since it was written
+      const { forwarded } = plan.books
+      const qos = forwarded.findIndex(
+        (count, at) => count > 0 && (at === 0 || plan.mode === Mode.live),
+      )
+      if (qos < 0) continue
+      forwarded[qos] = (forwarded[qos] as number) - 1
       this.#drop(plan, 'denied', `publishing to '${subject}' is not permitted`)
       return
     }

@@ -2,6 +2,7 @@ import type { DropReason, RouteBooks } from '../core/books.ts'
 import type { NatsInlet, Outlet, StreamPosition } from '../core/lanes.ts'
 import type { MessageView } from '../core/message-view.ts'
 import type { Clock } from '../core/ports.ts'
+import { bookDropped, bookForwarded } from './booked.ts'
 import type { DropLog } from './drop-log.ts'
 import type { Plan } from './plans.ts'
 import { Slot, Window } from './window.ts'
@@ -51,7 +52,6 @@ export class MqttWindow<Target> {
   #strikes = 0
   /** Messages below this position go out one at a time: the broker closed the link over one of them. */
   #carefulUntil = 0
-  #wall = 0
   /** Slot settled last, by consumer. */
   readonly #settled = new Map<number, number>()
 
@@ -143,12 +143,12 @@ export class MqttWindow<Target> {
     const { window } = this
     const before = window.head
     const now = this.#deps.clock.monotonic()
-    this.#wall = this.#deps.clock.now()
+    const wall = this.#deps.clock.now()
     while (window.head < window.tail) {
       const slot = window.head & window.mask
       const state = window.state[slot] as number
       if (state < Slot.delivered) break
-      if (state === Slot.delivered) this.#forwarded(slot, now)
+      if (state === Slot.delivered) bookForwarded(window, slot, now, wall)
       const consumer = (window.lane[slot] as number) - 1
       if (consumer >= 0) this.#settled.set(consumer, slot)
       window.release()
@@ -196,17 +196,6 @@ export class MqttWindow<Target> {
     return slot
   }
 
-  #forwarded(slot: number, now: number): void {
-    const { window } = this
-    const books = window.books[slot] as RouteBooks
-    const qos = window.qos[slot] as number
-    books.inFlight--
-    books.forwarded[qos] = (books.forwarded[qos] as number) + 1
-    books.forwardedBytes += window.bytesOf[slot] as number
-    books.lastForwardedAt = this.#wall
-    books.observe((now - (window.since[slot] as number)) / 1000)
-  }
-
   #tellStreams(): void {
     const { window } = this
     for (const [consumer, slot] of this.#settled) {
@@ -221,11 +210,7 @@ export class MqttWindow<Target> {
   }
 
   #giveUp(slot: number, reason: DropReason, text: string): void {
-    const books = this.window.books[slot] as RouteBooks
-    books.inFlight--
-    books.drop(reason)
-    this.#deps.drops.note(books, reason, text)
-    this.window.state[slot] = Slot.done
+    bookDropped(this.window, slot, this.#deps.drops, { reason, text })
   }
 
   /** A broker that closes the link over one message would do so for ever: it is let go in the end. */

@@ -175,7 +175,8 @@ export class NatsToMqtt<Target> {
   #receiveLive(view: MessageView, plan: Plan<Target>): void {
     if (!this.#admit(view, plan)) return
     const qos = farQos(view, plan)
-    if (!this.#deps.outlet.up) {
+    if (this.#draining) this.#drop(plan, 'shutdown', 'the bridge is stopping')
+    else if (!this.#deps.outlet.up) {
       this.#drop(plan, 'disconnected', 'MQTT is away, and live messages do not wait')
     } else if (this.#deps.outlet.blocked || this.tracked.window.full) {
       this.#drop(plan, 'queueFull', 'the broker takes less than comes in')

@@ -2,6 +2,7 @@ import type { DropReason, RouteBooks } from '../core/books.ts'
 import type { MqttInlet, Outlet, Refusal } from '../core/lanes.ts'
 import type { MessageView } from '../core/message-view.ts'
 import type { Clock } from '../core/ports.ts'
+import { bookDropped, bookForwarded } from './booked.ts'
 import type { DropLog } from './drop-log.ts'
 import { Mode, type Plan } from './plans.ts'
 import { Retry } from './retry.ts'
@@ -41,19 +42,21 @@ export class NatsWindow<Target> {
   #unpinged = false
   /** A connection broke, and what was on its way has not been written again. */
   #behind = false
-  /** Confirmed slots below this position are settled. */
+  /** The server has worked off everything below this position: confirmed slots there are settled. */
   #confirmed = 0
   /** When everything unsettled was last written, monotonic milliseconds. */
   #sentAt = 0
-  /** The time of the release at hand, milliseconds since the epoch. */
-  #wall = 0
   /** The time of the batch at hand, monotonic milliseconds. */
   now = 0
 
   constructor(deps: NatsWindowDeps<Target>, limit: number, limitBytes: number) {
     this.#deps = deps
     this.window = new Window(limit, limitBytes)
-    this.#retry = new Retry(deps.clock, () => this.sendAgain())
+    this.#retry = new Retry(deps.clock, () => {
+      // more than the socket takes would only queue there
+      if (deps.outlet.blocked) this.#retry.schedule(0)
+      else this.sendAgain()
+    })
   }
 
   /** New frames wait: there is no connection, or something older must go first. */
@@ -97,15 +100,17 @@ export class NatsWindow<Target> {
   }
 
   /**
-   * Whether the broker sent again, on a new connection, what is on its way to NATS already: same packet id,
-   * never acknowledged, so the broker cannot have given the id to another message.
+   * Whether the broker sent again, on a new connection, what is on its way to NATS already: same session, same
+   * packet id, never acknowledged, so the broker cannot have given the id to another message.
    */
   isOnItsWay(view: MessageView): boolean {
     const { window } = this
+    const { inlet } = this.#deps
     for (let at = window.head; at < window.tail; at++) {
       const slot = at & window.mask
       if (window.token[slot] !== view.packetId || window.state[slot] === Slot.done) continue
-      if (window.epoch[slot] !== this.#deps.inlet.generation) return true
+      const epoch = window.epoch[slot] as number
+      if (epoch !== inlet.generation && epoch >= inlet.sessionBegan) return true
     }
     return false
   }
@@ -194,6 +199,12 @@ export class NatsWindow<Target> {
     const slot = window.head & window.mask
     const since = Math.max(window.since[slot] as number, this.#sentAt)
     if (this.#deps.clock.monotonic() - since <= ANSWER_TIMEOUT) return
+    if (window.head >= this.#confirmed) {
+      // a slow connection may still carry it: writing more would only fill its queue
+      this.#unpinged = true
+      this.#ping()
+      return
+    }
     // a server does not say that nobody answers while anybody listens to everything
     if (window.lane[slot] === Mode.durable) this.#noStream(slot)
     else this.#again(slot)
@@ -206,12 +217,20 @@ export class NatsWindow<Target> {
     else this.#ping()
   }
 
-  /** What waits for the answer of a stream that is gone is settled another way; it has been published already. */
+  /**
+   * What waits for the answer of a stream that is gone is settled another way; it has been published already.
+   * What the server now there does not take would make it close the connection, again and again.
+   */
   #reconsider(): void {
     const { window } = this
     for (let at = window.head; at < window.tail; at++) {
       const slot = at & window.mask
-      if (window.state[slot] !== Slot.open || window.lane[slot] !== Mode.durable) continue
+      if (window.state[slot] !== Slot.open) continue
+      if ((window.bytesOf[slot] as number) > this.#deps.outlet.maxPayload) {
+        this.#giveUp(slot, 'tooLarge')
+        continue
+      }
+      if (window.lane[slot] !== Mode.durable) continue
       const { route } = window.books[slot] as RouteBooks
       const verdict = this.#deps.onNoStream(this.#subjectOf(slot), route, Number.POSITIVE_INFINITY)
       if (verdict === 'noStream') this.#giveUp(slot, 'noStream')
@@ -230,12 +249,12 @@ export class NatsWindow<Target> {
     const { inlet, clock } = this.#deps
     const before = window.head
     const now = clock.monotonic()
-    this.#wall = clock.now()
+    const wall = clock.now()
     while (window.head < window.tail) {
       const slot = window.head & window.mask
       const state = window.state[slot] as number
       if (state < Slot.delivered) break
-      if (state === Slot.delivered) this.#forwarded(slot, now)
+      if (state === Slot.delivered) bookForwarded(window, slot, now, wall)
       if (window.epoch[slot] === inlet.generation) {
         inlet.acknowledge(window.token[slot] as number, window.qos[slot] as number)
       }
@@ -251,17 +270,6 @@ export class NatsWindow<Target> {
     this.#unpinged = false
     this.#pinged = this.window.tail
     this.#deps.outlet.ping(this.#pinged)
-  }
-
-  #forwarded(slot: number, now: number): void {
-    const { window } = this
-    const books = window.books[slot] as RouteBooks
-    const qos = window.qos[slot] as number
-    books.inFlight--
-    books.forwarded[qos] = (books.forwarded[qos] as number) + 1
-    books.forwardedBytes += window.bytesOf[slot] as number
-    books.lastForwardedAt = this.#wall
-    books.observe((now - (window.since[slot] as number)) / 1000)
   }
 
   /** Subject of an open slot. */
@@ -289,10 +297,7 @@ export class NatsWindow<Target> {
   }
 
   #giveUp(slot: number, reason: DropReason): void {
-    const books = this.window.books[slot] as RouteBooks
-    books.inFlight--
-    books.drop(reason)
-    this.#deps.drops.note(books, reason, 'refused by NATS')
-    this.window.state[slot] = Slot.done
+    const why = { reason, text: 'refused by NATS' }
+    bookDropped(this.window, slot, this.#deps.drops, why)
   }
 }

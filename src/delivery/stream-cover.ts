@@ -6,6 +6,8 @@ export interface CoveringStream {
   readonly subjects: readonly string[]
   readonly acknowledges: boolean
   readonly retention: string
+  /** Stores messages under other subjects than they were published to. */
+  readonly renames?: boolean
 }
 
 /** What one durable consumer reads. */
@@ -60,11 +62,18 @@ export class StreamCover {
     return this.#readings.some((one) => one.route === route && one.stream === stream)
   }
 
-  /** Whether everything a wildcard would bring comes through consumers already. */
+  /** Whether everything a wildcard would bring, for whichever route, comes through consumers already. */
   isCovered(wildcard: string): boolean {
-    return this.#readings.some(({ filters }) =>
-      filters.some((filter) => this.#deps.covers(filter, wildcard)),
-    )
+    const { routes, wildcardsOf, covers, intersect } = this.#deps
+    return routes.every((route, index) => {
+      const own = wildcardsOf(index).filter((one) => intersect(one, wildcard) !== undefined)
+      if (route.direction === 'mqttToNats' || own.length === 0) return true
+      const filters = this.#readings.flatMap((one) => (one.route === index ? one.filters : []))
+      return own.every((one) => {
+        const both = intersect(one, wildcard)
+        return both === undefined || filters.some((filter) => covers(filter, both))
+      })
+    })
   }
 
   /** Streams that take part in a route, by name. */
@@ -79,9 +88,12 @@ export class StreamCover {
       .map(({ name }) => name)
   }
 
-  /** A stream that gives each message to one consumer only is left to whom it is meant for. */
+  /**
+   * A stream that gives each message to one consumer only is left to whom it is meant for, and of one that
+   * renames, messages are known under the names they were published with, so they are taken live.
+   */
   #reading(route: number, stream: CoveringStream): Reading[] {
-    if (stream.retention === 'workqueue' || !stream.acknowledges) return []
+    if (stream.retention === 'workqueue' || !stream.acknowledges || stream.renames) return []
     const filters = new Set<string>()
     for (const subject of stream.subjects) {
       for (const wildcard of this.#deps.wildcardsOf(route)) {

@@ -52,6 +52,8 @@ export class MqttSide implements Part, MqttTapHost {
   readonly #deps: MqttSideDeps
   readonly #session: MqttSession
   #tap: MqttTap | undefined
+  /** Of this connection, seconds: the broker's when it set one. */
+  #keepalive = 0
   #callOff: () => void = () => undefined
   /** The connection whose reading was stopped within the present interval. */
   #watched: MqttTap | undefined
@@ -136,6 +138,8 @@ export class MqttSide implements Part, MqttTapHost {
   #up(facts: MqttLinkFacts): void {
     const { sink } = this
     sink.attach(this.#tap)
+    if (!facts.sessionPresent) this.source.sessionBegan = this.source.generation
+    this.#keepalive = facts.keepalive
     sink.v5 = facts.protocolVersion === 5
     sink.maximumPacketSize = facts.maximumPacketSize
     sink.up = true
@@ -177,7 +181,7 @@ export class MqttSide implements Part, MqttTapHost {
     this.#callOff()
     const tap = this.#tap
     this.#watched = tap
-    const pause = Math.max(250, (this.#config.keepalive * 1000) / 3)
+    const pause = Math.max(250, (this.#keepalive * 1000) / 3)
     this.#callOff = this.#deps.clock.after(pause, () => {
       this.#watched = undefined
       if (this.#tap !== tap) return

@@ -6,6 +6,7 @@ import type { MqttTap } from './tap.ts'
 /** The reading end of the MQTT connection as the flow sees it: acknowledgements, gathered and written in one piece. */
 export class MqttSource implements MqttInlet {
   generation = 0
+  sessionBegan = 0
   readonly #acks = new FrameBuffer()
   #tap: MqttTap | undefined
 

@@ -136,6 +136,9 @@ export class MqttTap extends Duplex implements FrameReader {
   }
 
   onOversize(buffer: Buffer, at: number, end: number, length: number): boolean {
+    const type = (buffer[at] as number) >> 4
+    if (type !== PacketType.publish)
+      throw malformed(`a packet of type ${type} with ${length} bytes`)
     readPublish(buffer, at, end, false, this.#view, this.#extras)
     return this.#host.onOversize(this.#view, length)
   }
@@ -210,9 +213,10 @@ export class MqttTap extends Duplex implements FrameReader {
   #settleBatch(complete: boolean): boolean {
     let goOn = complete
     for (;;) {
-      if (this.destroyed) return false
+      // also of a connection that broke within the batch: what was taken before goes on its way
       this.#host.onAcknowledgementsEnd()
       this.#stopped = !this.#host.onBatchEnd() || !(goOn || this.#host.accepting)
+      if (this.destroyed) return false
       if (this.#stopped) {
         this.#host.onStopped()
         return false

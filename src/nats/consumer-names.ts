@@ -4,8 +4,12 @@ import { createHash } from 'node:crypto'
 export function consumerName(bridge: string, route: string): string {
   const plain = `${bridge}_${route}`
   const name = plain.replace(/[^A-Za-z0-9_-]/g, '-')
-  if (name === plain && name.length <= 100) return `MQTTNATS_${name}`
-  const digest = createHash('sha256').update(plain).digest('hex').slice(0, 8)
+  // with one underscore only it is clear where the route begins
+  if (name === plain && !bridge.includes('_') && name.length <= 100) return `MQTTNATS_${name}`
+  const digest = createHash('sha256')
+    .update(JSON.stringify([bridge, route]))
+    .digest('hex')
+    .slice(0, 8)
   return `MQTTNATS_${name.slice(0, 100)}_${digest}`
 }
 

@@ -146,6 +146,7 @@ export class NatsSide implements Part {
 
   tick(): void {
     this.source.tick()
+    this.#deps.report.subscriptions = this.source.subscriptions
   }
 
   #transport(): NatsTap {
@@ -169,6 +170,7 @@ export class NatsSide implements Part {
 
   #down(): void {
     this.sink.up = false
+    this.#deps.report.subscriptions = 0
     this.sink.attach(undefined)
     this.source.attach(undefined)
     this.#lookAgain()

@@ -113,6 +113,13 @@ export class NatsSource implements NatsInlet, NatsTapHost {
       })
   }
 
+  /** Routes' wildcards that the server sends us, and streams that we read; looked up once a second. */
+  get subscriptions(): number {
+    if (this.#tap === undefined) return 0
+    const live = this.#wildcards.filter((one) => one !== undefined && !this.#denied.has(one))
+    return live.length + this.#consumers.filter(({ ready }) => ready).length
+  }
+
   get consumers(): readonly DurableConsumer[] {
     return this.#consumers
   }
@@ -231,12 +238,15 @@ export class NatsSource implements NatsInlet, NatsTapHost {
     consumer.asked = Math.max(0, consumer.asked - left)
     const text = view.buffer.latin1Slice(view.headStart, view.headEnd)
     const ordinary = status === 404 || status === 408 || text.includes('MaxBytes')
-    if (!ordinary && !text.includes('Batch Completed')) this.#synchronize(consumer)
+    if (ordinary || text.includes('Batch Completed')) return
+    // a stream may be gone with its consumer, and a server does not always tell
+    this.#deps.onStreamsChanged()
+    this.#synchronize(consumer)
   }
 
   #synchronize(consumer: DurableConsumer): void {
     consumer.ready = false
-    if (this.#syncing.has(consumer)) return
+    if (this.#syncing.has(consumer) || !this.#consumers.includes(consumer)) return
     this.#syncing.add(consumer)
     const tap = this.#tap
     this.#subscribeConsumer(consumer)

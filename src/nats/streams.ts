@@ -10,6 +10,8 @@ export interface StreamFacts {
   readonly retention: string
   readonly duplicateWindowSeconds: number
   readonly full: 'old' | 'new'
+  /** Stores messages under other subjects than they were published to. */
+  readonly renames: boolean
 }
 
 /** Asks the JetStream API; the reply is JSON. */
@@ -39,7 +41,8 @@ export class ApiError extends BridgeError {
 
   constructor(subject: string, error: { err_code?: number; code?: number; description?: string }) {
     super(`asking JetStream for '${subject}': ${error.description ?? 'error'}`, {
-      code: error.code === 503 ? 'NATS_NO_JETSTREAM' : 'NATS_CONSUMER',
+      code:
+        error.code === 503 && !isPassing(error.err_code) ? 'NATS_NO_JETSTREAM' : 'NATS_CONSUMER',
     })
     this.number = error.err_code ?? 0
   }
@@ -55,6 +58,14 @@ function parse(reply: Uint8Array, subject: string): Record<string, unknown> {
     })
   }
 }
+
+/** A cluster that elects its leader, or lacks resources, has JetStream all the same, and soon says so. */
+function isPassing(number: number | undefined): boolean {
+  return number === CLUSTER_NOT_AVAILABLE || number === INSUFFICIENT_RESOURCES
+}
+
+const CLUSTER_NOT_AVAILABLE = 10_008
+const INSUFFICIENT_RESOURCES = 10_023
 
 /** Most streams looked at; an account with more is told so by the caller. */
 const MAX_STREAMS = 10_000
@@ -87,6 +98,7 @@ interface StreamConfig {
   readonly duplicate_window?: number
   readonly discard?: string
   readonly sealed?: boolean
+  readonly subject_transform?: object | null
 }
 
 function factsOf(config: StreamConfig): StreamFacts | undefined {
@@ -99,5 +111,6 @@ function factsOf(config: StreamConfig): StreamFacts | undefined {
     retention: config.retention,
     duplicateWindowSeconds: (config.duplicate_window ?? 0) / 1e9,
     full: config.discard === 'new' ? 'new' : 'old',
+    renames: Boolean(config.subject_transform),
   }
 }

@@ -139,8 +139,8 @@ export class NatsTap extends SessionTransport implements FrameReader {
     try {
       this.#splitter.feed(chunk)
     } catch (error) {
+      // what was taken before goes on its way
       this.socket?.destroy(toBridgeError(error))
-      return
     }
     this.#passOn()
     this.#chunk = undefined

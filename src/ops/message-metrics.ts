@@ -187,5 +187,5 @@ function routeStates(routes: readonly RouteReport[]): Sample[] {
 }
 
 function lacksStream(route: RouteReport): boolean {
-  return route.delivery.startsWith('durable') && route.streams.length === 0
+  return route.delivery === 'durable' && route.streams.length === 0
 }

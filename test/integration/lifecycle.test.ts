@@ -143,7 +143,7 @@ describe('a bridge that leaves', () => {
     proxy.delay(300, 'down')
     const published = count(20).map((n) => mqtt.publish('mqtt/a/b', `${n}`, { qos: 1 }))
     await Promise.all(published)
-    await eventually('messages in flight', () => bridge.books('mqttToNats').inFlight > 0)
+    await eventually('messages in flight', () => bridge.books('mqttToNats').inFlight === 20)
     await bridge.leave()
     expect(bridge.books('mqttToNats').inFlight).toBe(0)
     expect(bridge.books('mqttToNats').forwardedTotal).toBe(20)

@@ -171,6 +171,10 @@ describe('layers', () => {
     )
   })
 
+  it('MQTTNATS_TOOLS, which only the demo reads, is no mistake', () => {
+    expect(envReport({ MQTTNATS_TOOLS: '/tools' })).toEqual([])
+  })
+
   it('variables and flags that are no settings are mistakes with a guess', () => {
     expect(envReport({ MQTTNATS_MQTT_URI: 'x', MQTTNATS_QQQQQQQQQQ: 'x' })).toEqual([
       'MQTTNATS_MQTT_URI is not a setting; did you mean MQTTNATS_MQTT_URL? (environment)',

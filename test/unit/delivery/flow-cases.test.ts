@@ -141,20 +141,35 @@ describe('messages to NATS', () => {
     expect(world.waiting).toBe(0)
   })
 
-  test('without an answer for ten seconds are sent again', () => {
+  test('that the server has worked off, without an answer for ten seconds, are sent again', () => {
+    const world = toNats()
+    world.publish('durable0', 1)
+    world.read(1)
+    world.clock.time += 10_001
+    world.flow.tick()
+    world.flow.tracked.onPong(1)
+    world.flow.tick()
+    world.clock.pass(1_000)
+    expect(world.plans.get('durable').retried).toBe(1)
+    world.serve(takes(9))
+    expect(world.stored).toEqual(['m0', 'm0'])
+    expect(world.waiting).toBe(0)
+    world.flow.tick()
+  })
+
+  test('are not written again while a slow connection may still carry them', () => {
     for (const topic of ['durable0', 'confirmed0']) {
       const world = toNats()
       world.publish(topic, 1)
       world.read(1)
-      world.clock.time += 10_001
-      world.flow.tick()
-      world.flow.tick()
-      world.clock.pass(1_000)
-      expect(world.plans.get(topic.slice(0, -1)).retried).toBeGreaterThan(0)
+      const { writes } = world.outlet
+      for (let i = 0; i < 60; i++) {
+        world.clock.pass(1_000)
+        world.flow.tick()
+      }
+      expect(world.outlet.writes).toBe(writes)
       world.serve(takes(9))
-      expect(world.stored).toEqual(['m0', 'm0'])
-      expect(world.waiting).toBe(0)
-      world.flow.tick()
+      expect([world.stored, world.waiting]).toEqual([['m0'], 0])
     }
   })
 
@@ -169,11 +184,54 @@ describe('messages to NATS', () => {
       world.verdict = verdict
       world.clock.time += 10_001
       world.flow.tick()
+      world.flow.tracked.onPong(1)
       world.flow.tick()
       const books = world.plans.get('durable')
       expect([world.waiting, books.imbalance, books.inFlight]).toEqual([0, 0, 0])
       expect(books.forwardedTotal).toBe(forwarded)
     }
+  })
+
+  test('do not overtake one that was refused and waits to be sent again', () => {
+    const world = toNats()
+    world.publish('durable0', 1)
+    world.read(1)
+    world.serve(['refuse'])
+    world.publish('durable0', 1)
+    world.read(1)
+    world.serve(takes(9))
+    expect(world.stored).toEqual([])
+    world.clock.pass(200)
+    world.serve(takes(9))
+    expect(world.stored).toEqual(['m0', 'm1'])
+  })
+
+  test('are written once when nothing goes wrong, however batches and answers fall together', () => {
+    const world = toNats()
+    for (let i = 0; i < 60; i++) {
+      world.publish(i % 3 === 0 ? 'durable0' : 'confirmed0', 1)
+      world.read(1 + (i % 2))
+      if (i % 4 === 3) world.serve(takes(1 + (i % 5)))
+    }
+    while (world.waiting > 0 && world.stored.length < 100) {
+      world.read(9)
+      world.serve(takes(3))
+    }
+    expect(world.stored).toHaveLength(60)
+    expect(new Set(world.stored).size).toBe(60)
+    expect(world.plans.get('confirmed').retried).toBe(0)
+  })
+
+  test('are not written while NATS is away', () => {
+    const world = toNats()
+    world.publish('confirmed0', 1)
+    world.read(1)
+    world.natsDown()
+    const { writes } = world.outlet
+    world.flow.onNatsUp()
+    world.clock.pass(20_000)
+    world.flow.tick()
+    expect(world.outlet.writes).toBe(writes)
   })
 
   test('sent again by a peer that never lost them are taken again', () => {
@@ -321,13 +379,25 @@ describe('messages to MQTT', () => {
     expect(world.done).toBe(true)
   })
 
-  test('come live once: neither for another owner, nor where a stream brings them, nor of reserved subjects', () => {
+  test('come live once: neither for another owner, nor where a stream brings them', () => {
     const world = up()
     world.flow.onLive(viewOf({ name: 'stream0', qos: 1 }), 1)
     expect(world.plans.get('stream').receivedTotal).toBe(0)
+    const copies = [1, 2, 3].map((subscription) => {
+      const view = viewOf({ name: 'owned', retain: true, payload: 'o' })
+      world.flow.onLive(view, subscription)
+      return view.retain
+    })
+    const forced = viewOf({ name: 'forced', payload: 'f' })
+    world.flow.onLive(forced, 1)
+    expect([world.plans.get('owned').receivedTotal, copies, forced.retain]).toEqual([
+      1,
+      [true, false, true],
+      true,
+    ])
     world.flow.forgetPlans()
     world.flow.onBatchEnd()
-    expect(world.firstWrites.size).toBe(0)
+    expect([...world.firstWrites.keys()]).toEqual(['owned', 'forced'])
   })
 
   test('are fetched as far as there is room, and not while draining or without a broker', () => {
@@ -342,6 +412,19 @@ describe('messages to MQTT', () => {
     expect(world.flow.room).toBe(0)
     world.acknowledge([0], false)
     expect(world.flow.drained).toBe(true)
+  })
+
+  test('are not settled by an acknowledgement of what was not sent yet', () => {
+    const world = up(1)
+    world.store('stream0', 1, false)
+    world.store('stream0', 1, false)
+    world.deliver(2, [])
+    world.flow.tracked.onAcknowledged(1, undefined)
+    world.acknowledge([0], false)
+    expect(world.flow.drained).toBe(false)
+    expect(world.firstUnacknowledged).toBe('s2')
+    world.acknowledge([0], false)
+    expect(world.done).toBe(true)
   })
 
   test('that make the broker hang up at once are found one by one, and let go in the end', () => {

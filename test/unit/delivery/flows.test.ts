@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { BridgeConfig, RouteConfig } from '../../../src/core/config.ts'
 import type { Decision } from '../../../src/core/decision.ts'
+import type { BridgeError } from '../../../src/core/errors.ts'
 import { Flows } from '../../../src/delivery/flows.ts'
 import type { Resolved } from '../../../src/delivery/planner.ts'
 import { matchSubject, wildcardCovers, wildcardsIntersect } from '../../../src/mapping/filters.ts'
@@ -21,11 +22,13 @@ function stage(routes: readonly RouteConfig[] = ROUTES) {
   const clock = new ManualClock()
   const log: unknown[] = []
   const infos: Record<string, unknown>[] = []
+  const failures: BridgeError[] = []
   const { logger } = warnings()
   const mqtt = new ToyOutlet()
   const nats = new ToyOutlet()
   const resolve = (_direction: unknown, name: string): Resolved => {
-    if (/^[$_]/.test(name)) return { kind: 'refused', route: 0, reason: 'reserved', text: 'no' }
+    if (/^(\$JS|_INBOX)/.test(name))
+      return { kind: 'refused', route: 0, reason: 'reserved', text: 'no' }
     const index = routes.findIndex((one) => name.startsWith(one.name))
     return { kind: 'route', route: index, target: name.replaceAll('/', '.') }
   }
@@ -37,7 +40,11 @@ function stage(routes: readonly RouteConfig[] = ROUTES) {
       routes,
     } as unknown as BridgeConfig,
     clock,
-    logger: { ...logger, info: (fields) => infos.push({ ...fields }) },
+    logger: {
+      ...logger,
+      info: (fields) => infos.push({ ...fields }),
+      failure: (error) => failures.push(error),
+    },
     names: {
       resolve: (...all) => {
         resolved++
@@ -53,6 +60,7 @@ function stage(routes: readonly RouteConfig[] = ROUTES) {
     mqtt: {
       source: {
         generation: 1,
+        sessionBegan: 0,
         acknowledge: (packetId) => log.push(['ack', packetId]),
         flushAcknowledgements: () => undefined,
         release: () => log.push('release'),
@@ -76,7 +84,7 @@ function stage(routes: readonly RouteConfig[] = ROUTES) {
     flows.toNats.onMessage(viewOf({ name, qos, packetId: 7, payload: 'p' }))
     flows.toNats.onBatchEnd()
   }
-  return { clock, flows, mqtt, nats, infos, take, publish, resolved: () => resolved }
+  return { clock, flows, mqtt, nats, infos, failures, take, publish, resolved: () => resolved }
 }
 
 const position = (consumerSequence: number) => ({
@@ -106,17 +114,29 @@ describe('both flows together', () => {
     const { flows, infos } = stage()
     flows.onStreams([STREAM])
     flows.onStreams([STREAM])
-    expect(infos.map((one) => one['delivery'])).toEqual([
-      'auto: durable in S, else confirmed',
-      'durable',
-      'live',
-      'confirmed',
+    expect(infos.map((one) => [one['direction'], one['route'], one['delivery']])).toEqual([
+      ['mqttToNats', 'a', 'durable'],
+      ['mqttToNats', 'd', 'durable'],
+      ['mqttToNats', 'l', 'live'],
+      ['mqttToNats', 'c', 'confirmed'],
+      ['natsToMqtt', 'a', 'durable'],
+      ['natsToMqtt', 'd', 'durable'],
+      ['natsToMqtt', 'l', 'live'],
+      ['natsToMqtt', 'c', 'live'],
     ])
     flows.onStreams([])
-    expect(infos.at(-1)).toMatchObject({
-      route: 'a',
-      delivery: 'auto: confirmed, no stream covers the route',
-    })
+    expect(infos.slice(8)).toMatchObject([
+      { direction: 'mqttToNats', route: 'a', wished: 'auto', delivery: 'confirmed', streams: [] },
+      { direction: 'natsToMqtt', route: 'a', wished: 'auto', delivery: 'live', streams: [] },
+    ])
+  })
+
+  test('say as a failure, once, that a route insists on a stream and has none', () => {
+    const { flows, failures } = stage()
+    flows.onStreams([])
+    flows.onStreams([])
+    expect(failures.map(({ code }) => code)).toEqual(['NATS_NO_STREAM', 'NATS_NO_STREAM'])
+    expect(failures[0]?.message).toContain("route 'd' mqttToNats")
   })
 
   test('report their windows, and each route in each direction', () => {
@@ -131,6 +151,12 @@ describe('both flows together', () => {
     expect(reports[0]).toMatchObject({ window: 10, streams: ['S'] })
     expect(reports[5]).toMatchObject({ window: 20, streams: ['S'], direction: 'natsToMqtt' })
     expect(reports[4]).toMatchObject({ delivery: 'none', streams: [] })
+    expect(reports[5]?.delivery).toBe('durable')
+    expect(reports[8]).toMatchObject({ name: 'c', direction: 'natsToMqtt', delivery: 'live' })
+    flows.onStreams([])
+    const after = flows.routeReports()
+    expect(after[0]?.delivery).toBe('confirmed')
+    expect(after[5]?.delivery).toBe('live')
   })
 
   test('settle what no stream takes: as published, or as dropped where the route insists', () => {
@@ -202,9 +228,14 @@ describe('both flows together', () => {
     for (const name of ['_INBOX.a', '_INBOX.b', '_INBOX', '$JS.API.INFO', '$JS.ACK.x']) {
       flows.toMqtt.onLive(viewOf({ name }), 1)
     }
-    flows.toMqtt.onBatchEnd()
     expect(resolved()).toBe(2)
     expect(flows.routeReports().every(({ books }) => books.receivedTotal === 0)).toBe(true)
+    // a space that is nobody's is like any other
+    for (const name of ['$other.a', '$other.b', '$other.a']) {
+      flows.toMqtt.onLive(viewOf({ name }), 1)
+    }
+    flows.toMqtt.onBatchEnd()
+    expect(resolved()).toBe(4)
   })
 
   test('drain together', () => {

@@ -57,12 +57,14 @@ export class World {
   #appended: number[] = []
   #stopped = false
   #generation = 1
+  #sessionBegan = 1
   #reading = false
   #next = 0
 
   constructor(over: { readonly planFor?: Plans['planFor'] } = {}) {
     const inlet: MqttInlet = {
       generation: 1,
+      sessionBegan: 1,
       acknowledge: (packetId) => this.#appended.push(packetId),
       flushAcknowledgements: () => this.#acknowledged(),
       release: () => {
@@ -71,6 +73,7 @@ export class World {
       },
     }
     Object.defineProperty(inlet, 'generation', { get: () => this.#generation })
+    Object.defineProperty(inlet, 'sessionBegan', { get: () => this.#sessionBegan })
     this.outlet.onFrame = (frame) => this.#onFrame(frame)
     this.outlet.onPing = (ping) => this.#wire.push({ ping })
     this.flow = new MqttToNats({
@@ -164,6 +167,13 @@ export class World {
     for (const message of this.#unacknowledged) message.dup = true
     this.#queue = [...this.#unacknowledged, ...this.#queue]
     this.#unacknowledged = []
+  }
+
+  /** The broker forgot the session: what it had handed over is the flow's alone, and all packet ids are free. */
+  mqttSessionLost(): void {
+    this.mqttReconnect()
+    this.#sessionBegan = this.#generation
+    this.#queue = this.#queue.filter(({ packetId }) => packetId === 0)
   }
 
   #take(): Sent | undefined {

@@ -34,6 +34,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.tuple(fc.constant('natsUp' as const)) },
   { weight: 3, arbitrary: fc.tuple(fc.constant('streamsKnown' as const)) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('mqttReconnect' as const)) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant('mqttSessionLost' as const)) },
   {
     weight: 2,
     arbitrary: fc.tuple(fc.constant('pass' as const), fc.constantFrom(50, 500, 11_000)),

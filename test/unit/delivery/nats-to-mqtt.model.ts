@@ -31,6 +31,8 @@ export class World {
     foreign: { mode: Mode.durable, route: 3 },
     large: { mode: Mode.durable, target: 'x'.repeat(100) },
     live: { mode: Mode.live },
+    owned: { mode: Mode.live, owner: 2, retain: 'strip' },
+    forced: { mode: Mode.live, retain: 'force' },
   })
   readonly flow: NatsToMqtt<string>
   readonly violations: string[] = []

@@ -50,9 +50,36 @@ describe('the cover of streams', () => {
       false,
       false,
     ])
-    expect([streams.isCovered('a.c'), streams.isCovered('a.>')]).toEqual([true, false])
     expect(streams.streamsOf(0)).toEqual(['S', 'queue', 'mute'])
     expect(streams.streamsOf(1)).toEqual([])
+  })
+})
+
+describe('a wildcard', () => {
+  const reader = route({ name: 'reader' })
+
+  test('is covered when the streams bring all of it, of which those that rename bring nothing', () => {
+    const streams = cover([reader], [['a.b.>', 'a.c']])
+    streams.update([stream({ subjects: ['a.*.d', 'a.c'] })])
+    expect([streams.isCovered('a.c'), streams.isCovered('a.>')]).toEqual([true, false])
+    streams.update([stream({ renames: true })])
+    expect([streams.isCovered('a.c'), streams.readings]).toEqual([false, []])
+    expect(streams.streamOf('a.c')).toBe('S')
+  })
+
+  test('is not covered where another route takes some of it live', () => {
+    const other = { name: 'other', delivery: 'live' } as const
+    for (const [over, covered] of [
+      [{}, false],
+      [{ direction: 'mqttToNats' }, true],
+    ] as const) {
+      const streams = cover([route({ ...other, ...over }), reader], [['a.live'], ['a.>']])
+      streams.update([stream()])
+      expect(streams.isCovered('a.>')).toBe(covered)
+    }
+    const apart = cover([route(other), reader], [['b'], ['a.>']])
+    apart.update([stream()])
+    expect(apart.isCovered('a.>')).toBe(true)
   })
 })
 

@@ -67,6 +67,7 @@ test('drops are said once per route, direction and reason in a minute, with how 
     ['retry', 0],
   ])
   expect(said[0]).toMatchObject({ code: 'MESSAGE_DROPPED', route: 'a', direction: 'mqttToNats' })
+  for (const one of said) expect(one['hint']).toMatch(/\w{3}/)
   expect(String(said[0]?.['detail']).length).toBeLessThanOrEqual(300)
   clock.time += 60_000
   drops.note(one, 'noRoute', 'x')

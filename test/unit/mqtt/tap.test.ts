@@ -555,3 +555,28 @@ describe('the writing end of the tap', () => {
     expect([host.seen.length, channel.unread]).toEqual([1_002, 0])
   })
 })
+
+test('a connection that breaks within a batch ends the batch, so that what came before goes on its way', () => {
+  const host = new Host()
+  const { channel, tap } = connected(host, 4)
+  const good = generate({
+    cmd: 'publish',
+    topic: 'a',
+    payload: 'x',
+    qos: 0,
+    dup: false,
+    retain: false,
+  })
+  channel.feed([Buffer.concat([good, Buffer.from([0x36, 4, 0, 1, 97, 0])])])
+  expect([host.seen.length, host.batches, tap.destroyed]).toEqual([1, 1, true])
+})
+
+test('a packet that is no PUBLISH is not read as one, however large', () => {
+  const host = new Host()
+  const channel = new ScriptedChannel()
+  const options = { clock: new ManualClock(), maxPacketSize: 1_024, topicAliasMaximum: 0 }
+  const tap = new MqttTap(channel, host, options)
+  tap.on('error', () => undefined)
+  channel.feed([Buffer.concat([Buffer.from([0x90, 0x80, 0x80, 0x08]), Buffer.alloc(100_000)])])
+  expect([host.seen, tap.destroyed]).toEqual([[], true])
+})

@@ -127,10 +127,26 @@ const reply = (sequence: number, name = 'C_1') => `$JS.ACK.S.${name}.1.${sequenc
 const pulls = (lines: readonly string[]) =>
   lines.flatMap((line) => /"batch":(\d+)/.exec(line)?.[1] ?? []).map(Number)
 
+test('a consumer that is not wanted any more is not set up again', async () => {
+  const { source, api, clock, connect } = stage()
+  api.failing = true
+  const tap = connect()
+  source.consume([plan()])
+  await settle()
+  source.consume([])
+  api.failing = false
+  tap.take()
+  clock.pass(5_000)
+  await settle()
+  expect(tap.take()).toEqual([])
+  expect([...api.consumers.values()].flatMap((names) => [...names])).toEqual([])
+})
+
 describe('the subscriptions of the NATS source', () => {
   test('are written on every connection: answers, news and the wildcards that count', () => {
     const { source, connect } = stage()
     source.subscribe(['a.>', undefined, 'b'])
+    expect(source.subscriptions).toBe(0)
     for (const tap of [connect(), connect()]) {
       expect(tap.take()).toEqual([
         `SUB _INBOX.me.* ${FIRST_SID}`,
@@ -138,6 +154,7 @@ describe('the subscriptions of the NATS source', () => {
         `SUB a.> ${FIRST_SID + 1}`,
         `SUB b ${FIRST_SID + 3}`,
       ])
+      expect(source.subscriptions).toBe(2)
     }
   })
 

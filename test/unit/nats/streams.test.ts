@@ -25,6 +25,13 @@ describe('the JetStream API', () => {
     })
   })
 
+  test('is there all the same while a cluster elects its leader', async () => {
+    const electing = api('{"error":{"code":503,"err_code":10008,"description":"unavailable"}}')
+    await expect(electing('X', {})).rejects.toMatchObject({ code: 'NATS_CONSUMER' })
+    const never = api('{"error":{"code":503,"err_code":10039,"description":"not enabled"}}')
+    await expect(never('X', {})).rejects.toMatchObject({ code: 'NATS_NO_JETSTREAM' })
+  })
+
   test('breaks off at an answer that is no JSON', async () => {
     await expect(api('{')('X', {})).rejects.toMatchObject({ code: 'PROTOCOL_ERROR' })
   })
@@ -63,10 +70,10 @@ describe('the list of streams', () => {
           duplicate_window: 120e9,
           discard: 'new',
         },
-        plain,
+        { ...plain, subject_transform: { src: '>', dest: 'x.>' } },
       ]),
     )
-    const facts = { name: 'S', retention: 'limits' }
+    const facts = { name: 'S', retention: 'limits', renames: false }
     expect(found).toEqual([
       {
         ...facts,
@@ -81,6 +88,7 @@ describe('the list of streams', () => {
         acknowledges: true,
         duplicateWindowSeconds: 0,
         full: 'old',
+        renames: true,
       },
     ])
   })

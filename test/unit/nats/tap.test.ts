@@ -368,3 +368,10 @@ describe('numbers of the protocol', () => {
     expect(count('PING')).toBe(0)
   })
 })
+
+test('a connection that breaks within a batch ends the batch, so that what came before goes on its way', () => {
+  const host = new Host()
+  const { socket, feed } = connected(host)
+  feed([Buffer.from(`MSG a ${FIRST_SID} 1\r\nx\r\nMSG nonsense\r\n`)])
+  expect([host.seen.length, host.batches, socket.destroyed]).toEqual([1, 1, true])
+})
