@@ -78,3 +78,6 @@ export interface Refusal {
   readonly code: number | 'noResponders'
   readonly text: string
 }
+
+/** What to do with a message no stream took although its plan said one would. */
+export type NoStreamVerdict = 'retry' | 'settled' | 'noStream'

@@ -1,14 +1,13 @@
 import type { BridgeConfig, Direction, RouteConfig } from '../core/config.ts'
 import type { DecisionListener } from '../core/decision.ts'
 import { BridgeError } from '../core/errors.ts'
-import type { MqttInlet, NatsInlet, Outlet } from '../core/lanes.ts'
+import type { MqttInlet, NatsInlet, NoStreamVerdict, Outlet } from '../core/lanes.ts'
 import type { Clock, Logger } from '../core/ports.ts'
 import type { FlowReport, RouteReport } from '../core/status.ts'
 import { DropLog } from './drop-log.ts'
 import { MqttToNats } from './mqtt-to-nats.ts'
 import type { MqttOutlet } from './mqtt-window.ts'
 import { NatsToMqtt } from './nats-to-mqtt.ts'
-import type { NoStreamVerdict } from './nats-window.ts'
 import { Planner, type PlannerDeps } from './planner.ts'
 import {
   type CoveringStream,

@@ -19,6 +19,8 @@ export interface MqttOutlet<Target> extends Outlet<Target> {
   /** Whole packet of a message, bytes. */
   packetBytes(view: MessageView, target: Target): number
   readonly maximumPacketSize: number
+  /** Maximum QoS of the broker. */
+  readonly maximumQos: number
   /** Sets the DUP flag of a kept frame. */
   markRepeated(frame: Buffer, start: number): void
   /** The same packet for the protocol version now in use. */

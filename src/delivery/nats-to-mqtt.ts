@@ -174,7 +174,7 @@ export class NatsToMqtt<Target> {
 
   #receiveLive(view: MessageView, plan: Plan<Target>): void {
     if (!this.#admit(view, plan)) return
-    const qos = farQos(view, plan)
+    const qos = this.#farQos(view, plan)
     if (this.#draining) this.#drop(plan, 'shutdown', 'the bridge is stopping')
     else if (!this.#deps.outlet.up) {
       this.#drop(plan, 'disconnected', 'MQTT is away, and live messages do not wait')
@@ -189,13 +189,13 @@ export class NatsToMqtt<Target> {
     else if (position.repeated) {
       plan.books.drop('duplicate')
       this.tracked.takeDone(position)
-    } else this.tracked.take(view, plan, farQos(view, plan), position)
+    } else this.tracked.take(view, plan, this.#farQos(view, plan), position)
   }
 
   /** Counts a message in; false when it goes no further. */
   #admit(view: MessageView, plan: Plan<Target>): boolean {
     const { books } = plan
-    const qos = farQos(view, plan)
+    const qos = this.#farQos(view, plan)
     books.received[qos] = (books.received[qos] as number) + 1
     books.receivedBytes += view.payloadEnd - view.payloadStart
     if (plan.retain !== 'keep') view.retain = plan.retain === 'force'
@@ -243,9 +243,10 @@ export class NatsToMqtt<Target> {
     this.#held.end(this.#deps.clock.monotonic())
     this.#deps.inlet.hold(false)
   }
-}
 
-/** QoS on the far side: the message's own wish, if it has one, up to the route's. */
-function farQos(view: MessageView, plan: { qos: number }): number {
-  return view.qos < 0 ? plan.qos : Math.min(view.qos, plan.qos)
+  /** QoS on the far side: the message's own wish, if it has one, up to the route's and the broker's. */
+  #farQos(view: MessageView, plan: Plan<Target>): number {
+    const wished = view.qos < 0 ? plan.qos : Math.min(view.qos, plan.qos)
+    return Math.min(wished, this.#deps.outlet.maximumQos)
+  }
 }

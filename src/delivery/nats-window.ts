@@ -1,5 +1,5 @@
 import type { DropReason, RouteBooks } from '../core/books.ts'
-import type { MqttInlet, Outlet, Refusal } from '../core/lanes.ts'
+import type { MqttInlet, NoStreamVerdict, Outlet, Refusal } from '../core/lanes.ts'
 import type { MessageView } from '../core/message-view.ts'
 import type { Clock } from '../core/ports.ts'
 import { bookDropped, bookForwarded } from './booked.ts'
@@ -13,9 +13,6 @@ const ANSWER_TIMEOUT = 10_000
 
 /** JetStream: message size exceeds maximum allowed. Trying again cannot help. */
 const TOO_LARGE_FOR_STREAM = 10_054
-
-/** What to do with a message no stream took although its plan said one would. */
-export type NoStreamVerdict = 'retry' | 'settled' | 'noStream'
 
 export interface NatsWindowDeps<Target> {
   readonly inlet: MqttInlet

@@ -142,6 +142,8 @@ export class MqttSide implements Part, MqttTapHost {
     this.#keepalive = facts.keepalive
     sink.v5 = facts.protocolVersion === 5
     sink.maximumPacketSize = facts.maximumPacketSize
+    sink.maximumQos = facts.maximumQos
+    sink.retainAvailable = facts.retainAvailable
     sink.up = true
     this.reason = 'subscribing'
     this.#deps.handler.onUp(facts)

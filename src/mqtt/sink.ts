@@ -23,6 +23,10 @@ export class MqttSink implements Outlet<MqttTarget> {
   v5 = false
   /** Maximum Packet Size of the broker, bytes. */
   maximumPacketSize: number = Number.POSITIVE_INFINITY
+  /** Maximum QoS of the broker. */
+  maximumQos = 2
+  /** Whether the broker takes retained messages; to one that does not they go without the flag [MQTT-3.2.2-14]. */
+  retainAvailable = true
   #tap: MqttTap | undefined
 
   /** Payload that surely fits beside the longest topic. */
@@ -55,7 +59,8 @@ export class MqttSink implements Outlet<MqttTarget> {
     frames.reserve(body + SLACK)
     const out = frames.buffer
     this.frameStart = frames.at
-    const first = (PacketType.publish << 4) | (qos << 1) | (view.retain ? 1 : 0)
+    const first =
+      (PacketType.publish << 4) | (qos << 1) | (view.retain && this.retainAvailable ? 1 : 0)
     let at = writeHeader(out, frames.at, first, body)
     at += topic.copy(out, at)
     if (qos > 0) {

@@ -273,3 +273,8 @@ function behind(sequence: number): object {
 export function isDelivery({ buffer, replyStart, replyEnd }: MessageView): boolean {
   return replyEnd > replyStart + 8 && buffer.latin1Slice(replyStart, replyStart + 8) === '$JS.ACK.'
 }
+
+/** Tells plans apart: with the same key a consumer keeps its place. */
+export function keyOf(plan: ConsumerPlan): string {
+  return JSON.stringify([plan.stream, plan.name, plan.filters])
+}

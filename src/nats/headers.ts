@@ -14,6 +14,13 @@ export function statusOf(view: MessageView): number {
   return Math.max(0, digits(view.buffer, at + 1, at + 4))
 }
 
+/** Whether a status ends a pull as pulls end; any other 409 may mean that the consumer is gone. */
+export function isOrdinaryEnd(view: MessageView): boolean {
+  const status = statusOf(view)
+  const text = view.buffer.latin1Slice(view.headStart, view.headEnd)
+  return status === 404 || status === 408 || /MaxBytes|Batch Completed/.test(text)
+}
+
 /** Value of a header; `undefined` when it is absent. */
 export function headerOf(view: MessageView, name: string): string | undefined {
   const block = view.buffer.utf8Slice(view.headStart, view.headEnd)

@@ -22,3 +22,16 @@ export function unquoted(text: string): string {
     return NAMED.get(name ?? '') ?? name ?? ''
   })
 }
+
+const DENIED = /Permissions Violation for (Publish|Subscription) to "((?:[^"\\]|\\.)*)"/i
+
+/**
+ * What an `-ERR` says the user may not do; undefined when it says something else.
+ * Source: nats-server server/client.go, pubPermissionViolation and subPermissionViolation.
+ */
+export function readDenial(text: string): { publish: boolean; subject: string } | undefined {
+  const denied = DENIED.exec(text)
+  if (denied === null) return undefined
+  const publish = denied[1]?.toLowerCase() === 'publish'
+  return { publish, subject: unquoted(denied[2] as string) }
+}

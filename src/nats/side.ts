@@ -29,6 +29,9 @@ const LOOK_AFTER_FAILURE_MS = 2_000
 /** Without JetStream, or without the right to ask for the streams, the bridge runs on core NATS alone and says so. */
 const CORE_ONLY: ReadonlySet<ErrorCode> = new Set(['NATS_NO_JETSTREAM', 'NATS_PERMISSION'])
 
+/** How long streams that were known may be silent before the bridge goes on without them, milliseconds. */
+const BELIEVED_GONE_MS = 30_000
+
 /** What the NATS side tells its owner, besides messages. */
 export interface NatsSideHandler extends NatsHandler {
   onDown(): void
@@ -64,6 +67,8 @@ export class NatsSide implements Part {
   #said = ''
   /** JetStream was not there when last asked. */
   #without = false
+  /** Since when the streams that were known do not answer, monotonic milliseconds; 0 = they do, -1 = there were none. */
+  #absentSince = -1
   #looking = false
   /** There is a reason to look again soon. */
   #soon = false
@@ -219,13 +224,25 @@ export class NatsSide implements Part {
     }
     if (this.#tap !== tap || !this.sink.up) return this.#streamsReason
     this.#say(failure)
-    const known = failure === undefined || CORE_ONLY.has(failure.code)
-    if (failure !== undefined && !known) return `${failure.message}: ${failure.hint}`
+    if (failure === undefined) this.#absentSince = streams.length > 0 ? 0 : -1
+    else if (!this.#isWithout(failure)) return `${failure.message}: ${failure.hint}`
     this.#without = failure !== undefined
     this.#tell(streams)
     // ready only when the server has the subscriptions that follow from it
     await this.#session.rtt()
     return ''
+  }
+
+  /**
+   * Whether a failure to learn the streams means that there are none for us. Where there were some, a moment
+   * without an answer is a restart somewhere: what waits for a stream is not settled without it.
+   */
+  #isWithout(failure: BridgeError): boolean {
+    if (!CORE_ONLY.has(failure.code)) return false
+    if (this.#absentSince < 0) return true
+    const now = this.#deps.clock.monotonic()
+    if (this.#absentSince === 0) this.#absentSince = now
+    return now - this.#absentSince > BELIEVED_GONE_MS
   }
 
   /**

@@ -2,10 +2,16 @@ import { toBridgeError } from '../core/errors.ts'
 import type { NatsInlet } from '../core/lanes.ts'
 import type { MessageView } from '../core/message-view.ts'
 import type { Clock, Logger } from '../core/ports.ts'
-import { type ConsumerPlan, DurableConsumer, isDelivery, PULL_EXPIRES_MS } from './consumer.ts'
+import {
+  type ConsumerPlan,
+  DurableConsumer,
+  isDelivery,
+  keyOf,
+  PULL_EXPIRES_MS,
+} from './consumer.ts'
 import type { NatsHandler } from './handler.ts'
-import { type HeaderReader, headerOf, statusOf } from './headers.ts'
-import { unquoted } from './quoted.ts'
+import { type HeaderReader, headerOf, isOrdinaryEnd, statusOf } from './headers.ts'
+import { readDenial } from './quoted.ts'
 import { type NatsSink, readAnswer } from './sink.ts'
 import type { ApiRequest } from './streams.ts'
 import { FIRST_SID, type NatsTap, type NatsTapHost } from './tap.ts'
@@ -29,13 +35,10 @@ const ANSWERS = 0
 const NEWS = 9_999
 const FIRST_CONSUMER = 10_000
 const SYNC_AGAIN_MS = 1_000
-
 /** What JetStream says of its streams: `$JS.EVENT.ADVISORY.STREAM.<action>.<stream>`. */
 const STREAM_NEWS = '$JS.EVENT.ADVISORY.STREAM.*.*'
 /** Replies of the JetStream API are not held to max_payload, bytes. */
 const LARGE_REPLY = 8 * 1024 * 1024
-
-const DENIED = /Permissions Violation for (Publish|Subscription) to "((?:[^"\\]|\\.)*)"/i
 
 /**
  * The reading end of the NATS connection: subscriptions of the routes, the answers to what the sink
@@ -145,14 +148,12 @@ export class NatsSource implements NatsInlet, NatsTapHost {
     } else this.#onConsumer(subscription - FIRST_CONSUMER, view)
   }
 
-  /** Source: nats-server's `Permissions Violation for Publish to "subject"`. */
   onServerError(text: string): void {
-    const denied = DENIED.exec(text)
-    if (denied === null) return
-    const subject = unquoted(denied[2] as string)
-    if (denied[1]?.toLowerCase() === 'publish') this.#deps.handler.onDenied(subject)
+    const denial = readDenial(text)
+    if (denial === undefined) return
+    if (denial.publish) this.#deps.handler.onDenied(denial.subject)
     // without news the streams are looked at now and then
-    else if (subject !== STREAM_NEWS) this.#denied.add(subject)
+    else if (denial.subject !== STREAM_NEWS) this.#denied.add(denial.subject)
   }
 
   onBatchEnd(): void {
@@ -230,16 +231,13 @@ export class NatsSource implements NatsInlet, NatsTapHost {
     this.#deps.handler.onStream(view, position, consumer.plan.route)
   }
 
-  /** The end of a pull: 404 and 408 are its ordinary ends, 409 may mean that the consumer is gone. */
+  /** The end of a pull. The stream may be gone with its consumer, and a server does not always tell. */
   #onStatus(consumer: DurableConsumer, view: MessageView): void {
     const status = statusOf(view)
     if (status === 0 || status === 100) return
     const left = Number(headerOf(view, 'Nats-Pending-Messages') ?? consumer.asked)
     consumer.asked = Math.max(0, consumer.asked - left)
-    const text = view.buffer.latin1Slice(view.headStart, view.headEnd)
-    const ordinary = status === 404 || status === 408 || text.includes('MaxBytes')
-    if (ordinary || text.includes('Batch Completed')) return
-    // a stream may be gone with its consumer, and a server does not always tell
+    if (isOrdinaryEnd(view)) return
     this.#deps.onStreamsChanged()
     this.#synchronize(consumer)
   }
@@ -299,8 +297,4 @@ function subscribe(wildcard: string, subscription: number): string {
 
 function sidOf(consumer: DurableConsumer): number {
   return FIRST_SID + FIRST_CONSUMER + consumer.index
-}
-
-function keyOf(plan: ConsumerPlan): string {
-  return JSON.stringify([plan.stream, plan.name, plan.filters])
 }

@@ -10,6 +10,10 @@ import {
   readStream,
   streamInfo,
 } from '../support/jetstream.ts'
+import { startNatsServer } from '../support/nats-server.ts'
+import { freePort } from '../support/ports.ts'
+import { connectNats } from '../support/raw-nats.ts'
+import { tempFolder } from '../support/temp.ts'
 
 const count = (n: number) => Array.from({ length: n }, (_, at) => at)
 const numbers = (messages: readonly { data?: Buffer; payload?: Buffer }[]) =>
@@ -47,6 +51,35 @@ describe('delivery auto', () => {
     await eventually('all to be settled', () => bridge.report().flows.every((f) => !f.inFlight))
     expect(bridge.unbalanced()).toEqual([])
     expect(bridge.report().links.nats.connects).toBe(1)
+  })
+
+  it('keeps what waits for a stream while servers without JetStream answer for a moment', async () => {
+    await using folder = await tempFolder()
+    const port = await freePort()
+    const place = { port, storeDir: folder.path }
+    await using stage = await startStage({
+      nats: { ...place, jetstream: true },
+      before: (nats) => createStream(nats, 'PLANT', ['plant.>']),
+    })
+    const { mqtt, bridge } = stage
+    await stage.server.stop()
+    const waiting = mqtt.publish('mqtt/plant/a', 'kept', { qos: 1 })
+    await eventually('the message to be taken', () => bridge.books('mqttToNats').inFlight === 1)
+    {
+      await using without = await startNatsServer(place)
+      await bridge.untilReason(/^nats: .*JetStream/)
+      expect(bridge.books('mqttToNats').inFlight).toBe(1)
+      await without.stop()
+    }
+    await using back = await startNatsServer({ ...place, jetstream: true })
+    await bridge.untilReady()
+    await waiting
+    await using nats = await connectNats({ port: back.port })
+    await eventually('the message to be stored', () =>
+      Promise.resolve(bridge.books('mqttToNats').forwardedTotal === 1),
+    )
+    expect(texts(await readStream(nats, 'PLANT'))).toEqual(['plant.a kept'])
+    expect(bridge.unbalanced()).toEqual([])
   })
 
   it('lets go of messages that waited for the answer of a stream that was deleted', async () => {

@@ -1,6 +1,5 @@
-import type { MqttInlet } from '../../../src/core/lanes.ts'
+import type { MqttInlet, NoStreamVerdict } from '../../../src/core/lanes.ts'
 import { MqttToNats } from '../../../src/delivery/mqtt-to-nats.ts'
-import type { NoStreamVerdict } from '../../../src/delivery/nats-window.ts'
 import { Mode } from '../../../src/delivery/plans.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { viewOf } from '../../support/views.ts'

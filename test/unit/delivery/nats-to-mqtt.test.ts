@@ -113,6 +113,16 @@ describe('the flow from NATS to MQTT', () => {
     )
   })
 
+  test('sends nothing above the QoS the broker takes, and then waits for no acknowledgement', () => {
+    const world = new World()
+    world.outlet.maximumQos = 0
+    world.mqttUp(10, false)
+    world.store('stream0', 1, false)
+    world.deliver(1, [])
+    expect(world.firstWrites.get('stream0')).toEqual(['s1'])
+    expect(world.done).toBe(true)
+  })
+
   test('goes on by itself when what the broker lets through at a time is of QoS 0', () => {
     const world = new World()
     world.mqttUp(1, false)

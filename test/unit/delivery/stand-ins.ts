@@ -31,6 +31,7 @@ export class ToyOutlet implements Outlet<string> {
   blocked = false
   maxPayload = 1_000
   maximumPacketSize = Number.POSITIVE_INFINITY
+  maximumQos = 2
   v5 = false
   onFrame: (frame: Written) => void = () => undefined
   onPing: (position: number) => void = () => undefined

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { generate, type IPublishPacket, parser } from 'mqtt-packet'
 import { describe, expect, test } from 'vitest'
+import { MessageView } from '../../../src/core/message-view.ts'
 import { MAX_BODY, PacketType, writeAck, writeHeader } from '../../../src/mqtt/frames.ts'
 import { MqttSink } from '../../../src/mqtt/sink.ts'
 import { MqttSource } from '../../../src/mqtt/source.ts'
@@ -101,6 +102,17 @@ describe('the MQTT sink', () => {
     tap.blocked = true
     expect(sink.blocked).toBe(true)
     expect(tap.sent).toEqual([])
+  })
+
+  test('leaves out the retained flag for a broker that refuses it', () => {
+    const sink = new MqttSink()
+    const view = new MessageView()
+    view.retain = true
+    for (const available of [true, false]) {
+      sink.retainAvailable = available
+      sink.encode(view, sink.prepare('a'), -1, 0)
+      expect((sink.frames.buffer[sink.frameStart] as number) & 1).toBe(available ? 1 : 0)
+    }
   })
 
   test('takes payloads as far as a packet can carry them, or the broker does', () => {

@@ -332,7 +332,7 @@ describe('the durable consumers of the NATS source', () => {
     ['409 Leadership Change', true],
     ['503', true],
   ])('end a pull with %s', async (status, again) => {
-    const { source, connect, see } = stage()
+    const { source, connect, see, log } = stage()
     source.consume([plan()])
     const tap = connect()
     await settle()
@@ -341,6 +341,8 @@ describe('the durable consumers of the NATS source', () => {
     see(FIRST_CONSUMER, { name: 'i', head: `NATS/1.0 ${status}\r\n${pending}\r\n` })
     const [consumer] = source.consumers
     expect(consumer?.ready).toBe(!again)
+    // the stream may be gone with it
+    expect(log.includes('streams')).toBe(again)
     if (!again) expect(consumer?.asked).toBe(70)
     see(FIRST_CONSUMER, { name: 'i', head: `NATS/1.0 ${status}\r\n\r\n` })
     expect(consumer?.asked).toBe(0)
